@@ -1,0 +1,1 @@
+"""What is remembered of the share, and for how long it may be believed."""

@@ -1,0 +1,1 @@
+"""The azfuse command: one module a subcommand."""

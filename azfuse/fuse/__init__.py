@@ -1,0 +1,1 @@
+"""What the kernel sees: operations, inodes, handles, attributes, names."""

@@ -1,0 +1,38 @@
+"""What a mount is told once, at its start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSystemSettings:
+    """The choices of one mount. Sizes are bytes, times are seconds.
+
+    `directory` is the share-relative path that becomes the root of the mount
+    (empty for the share's own root).
+    """
+
+    directory: str = ""
+    snapshot: str | None = None
+    read_only: bool = False
+    uid: int = 0
+    gid: int = 0
+    #: Permission bits of entries that carry none of their own.
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+    #: `metadata`: modes and owners are kept as file metadata. `off`: they are fixed.
+    posix: Literal["metadata", "off"] = "metadata"
+    #: How long attributes, listings and missing names are believed.
+    actimeo: float = 5.0
+    #: Bound on cached file content.
+    cache_size: int = 512 * 1024 * 1024
+    #: How far sequential readers are read ahead of.
+    readahead: int = 32 * 1024 * 1024
+    #: Range requests in flight at once.
+    max_transfers: int = 16
+    #: Dirty data older than this is uploaded even while its file stays open.
+    dirty_expire: float = 5.0
+    lease: Literal["off", "auto", "always"] = "auto"
+    #: Where lease ids and the numbers of new inodes are kept across mounts.
+    state_dir: Path

@@ -1,0 +1,1 @@
+"""What turns words into a running mount: source, options, credentials, daemon, readiness."""
