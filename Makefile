@@ -1,0 +1,69 @@
+# The front door: `make help` lists what is behind it.
+
+PYTHON ?=
+PREFIX ?= /usr/local
+SBINDIR ?= /sbin
+DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+bin := .venv/bin
+libdir := $(PREFIX)/lib/azfuse
+junk := .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+export PYTHON
+
+.PHONY: help setup demo test test-long lint bench install clean
+
+help:
+	@echo "make setup      Debian packages and .venv with azfuse and all extras; does nothing twice"
+	@echo "make demo       emulator, share, mount, and real programs on it; leaves nothing behind"
+	@echo "make test       lint, then all tests but the long ones"
+	@echo "make test-long  lint, then every test"
+	@echo "make lint       ruff check, ruff format --check, mypy --strict"
+	@echo "make bench      requests and seconds for a handful of workloads"
+	@echo "make install    azfuse under PREFIX ($(PREFIX)), mount.azfuse in $(SBINDIR); DESTDIR= stages it"
+	@echo "make clean      remove .venv, caches and build results; stays off mounted directories"
+	@echo "PYTHON=/path/to/python3 chooses the interpreter of .venv (3.11 or newer)."
+
+setup:
+	@.ci/bootstrap
+
+demo:
+	@.ci/bootstrap demo
+	@$(bin)/azfuse demo
+
+test: lint
+	$(bin)/python -m pytest -m "not long"
+
+test-long: lint
+	$(bin)/python -m pytest
+
+lint: setup
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+
+bench: setup
+	$(bin)/python -m tests.bench
+
+# A private virtual environment; DESTDIR is cut out of the scripts' first lines again.
+install:
+	@.ci/bootstrap
+	$(bin)/python -m venv "$(DESTDIR)$(libdir)"
+	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
+	    --force-reinstall --no-deps .
+	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
+	    ".[emulator,identity]"
+	if [ -n "$(DESTDIR)" ]; then \
+	    grep -rlI "^#!$(DESTDIR)" "$(DESTDIR)$(libdir)/bin" | xargs -r sed -i "1s|^#!$(DESTDIR)|#!|"; \
+	fi
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)"
+	ln -sfn "$(libdir)/bin/azfuse" "$(DESTDIR)$(PREFIX)/bin/azfuse"
+	ln -sfn "$(libdir)/bin/mount.azfuse" "$(DESTDIR)$(SBINDIR)/mount.azfuse"
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/azfuse@.service \
+	    > "$(DESTDIR)$(UNITDIR)/azfuse@.service"
+
+# -xdev: whatever is mounted in here is not ours to delete.
+clean:
+	find . -xdev \( $(foreach name,$(junk),-path './$(name)' -o -path './$(name)/*' -o) \
+	    -name __pycache__ -o -path '*/__pycache__/*' \) -delete
