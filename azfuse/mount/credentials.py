@@ -1,0 +1,211 @@
+"""Where the credentials of a mount come from.
+
+In this order, the first that says anything: the file of `-o credentials=`, the
+environment as the Azure CLI names it, and for the development account on this
+machine its public key. A secret that was read is removed from the environment,
+so that no child process inherits it; no message in here repeats one.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from azfuse.mount.errors import UsageError
+from azfuse.mount.source import Source
+from azfuse.rest.auth import AccessToken, Bearer, ConnectionString, Credentials, Sas, SharedKey
+from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, Endpoint
+from azfuse.rest.errors import ConnectionFailed
+from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
+
+#: Names in a credentials file -> the Azure CLI's names. `username` and `password` are those
+#: of mount.cifs, whose files Azure's portal writes.
+_FILE_NAMES: Final = {
+    "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
+    "account": "AZURE_STORAGE_ACCOUNT",
+    "username": "AZURE_STORAGE_ACCOUNT",
+    "user": "AZURE_STORAGE_ACCOUNT",
+    "key": "AZURE_STORAGE_KEY",
+    "account_key": "AZURE_STORAGE_KEY",
+    "password": "AZURE_STORAGE_KEY",
+    "sas": "AZURE_STORAGE_SAS_TOKEN",
+    "sas_token": "AZURE_STORAGE_SAS_TOKEN",
+    "auth_mode": "AZURE_STORAGE_AUTH_MODE",
+}
+_IGNORED_FILE_NAMES: Final = frozenset({"domain"})
+SECRET_VARIABLES: Final = (
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to go and how to prove who we are. `found_in` is for messages."""
+
+    endpoint: Endpoint
+    credentials: Credentials
+    found_in: str
+
+
+def find_login(source: Source, file: Path | None, environ: MutableMapping[str, str]) -> Login:
+    """Find the endpoint and the credentials of *source*. Raises UsageError.
+
+    Removes secrets from *environ*, also those it did not use.
+    """
+    variables = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("AZURE_STORAGE_") and value
+    }
+    for name in SECRET_VARIABLES:
+        environ.pop(name, None)
+    if file is not None:
+        login = _from_variables(source, read_credentials_file(file), str(file))
+        if login is None:
+            raise UsageError(f"credentials file {file} holds no key, sas or connection_string")
+        return login
+    login = _from_variables(source, variables, "the environment")
+    if login is not None:
+        return login
+    endpoint = _endpoint(source)
+    if source.account == DEVELOPMENT_ACCOUNT and endpoint.loopback:
+        return Login(endpoint, SharedKey(source.account, DEVELOPMENT_KEY), "the public key")
+    raise UsageError(
+        f"no credentials for account {source.account}: set AZURE_STORAGE_KEY, "
+        "AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or use -o credentials=FILE"
+    )
+
+
+def read_credentials_file(path: Path) -> dict[str, str]:
+    """Read a credentials file, TOML or `name=value` lines, as variables. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                raise UsageError(
+                    f"credentials file {path} may be read by others: run chmod 600 {path}"
+                )
+            if status.st_uid not in (0, os.geteuid()):
+                raise UsageError(f"credentials file {path} belongs to another user")
+            text = file.read().decode()
+    except OSError as error:
+        raise UsageError(f"credentials file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"credentials file {path} is not UTF-8 text") from None
+    variables: dict[str, str] = {}
+    for name, value in _file_fields(path, text).items():
+        known = name.lower().replace("-", "_")
+        if known in _IGNORED_FILE_NAMES:
+            continue
+        if known not in _FILE_NAMES:
+            raise UsageError(f"credentials file {path} has an unknown name: {name}")
+        variables[_FILE_NAMES[known]] = value
+    return variables
+
+
+def _file_fields(path: Path, text: str) -> dict[str, str]:
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        # The form of mount.cifs: neither quotes nor escapes, the first "=" ends the name.
+        lines = [line.strip() for line in text.splitlines()]
+        pairs = [line.partition("=") for line in lines if line and line[0] not in "#;"]
+        if not all(equals and name.strip().isidentifier() for name, equals, _ in pairs):
+            raise UsageError(
+                f"credentials file {path} is neither TOML nor name=value lines"
+            ) from None
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise UsageError(f"credentials file {path}: {name} must be a string")
+    return fields
+
+
+def _from_variables(source: Source, variables: Mapping[str, str], found_in: str) -> Login | None:
+    try:
+        if text := variables.get("AZURE_STORAGE_CONNECTION_STRING"):
+            return _from_connection_string(source, text, found_in)
+        credentials: Credentials
+        if key := variables.get("AZURE_STORAGE_KEY"):
+            credentials = SharedKey(source.account, key)
+        elif sas := variables.get("AZURE_STORAGE_SAS_TOKEN"):
+            credentials = Sas(sas)
+        elif variables.get("AZURE_STORAGE_AUTH_MODE", "").lower() == "login":
+            credentials = Bearer(_identity())
+        else:
+            return None
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"credentials in {found_in}: {error}") from None
+    _check_account(source, variables.get("AZURE_STORAGE_ACCOUNT"), found_in)
+    return Login(_endpoint(source), credentials, found_in)
+
+
+def _from_connection_string(source: Source, text: str, found_in: str) -> Login:
+    parsed = ConnectionString.parse(text)
+    _check_account(source, parsed.endpoint.account, found_in)
+    if parsed.credentials is None:
+        raise ValueError("the connection string has neither AccountKey nor SharedAccessSignature")
+    return Login(source.endpoint or parsed.endpoint, parsed.credentials, found_in)
+
+
+def _check_account(source: Source, account: str | None, found_in: str) -> None:
+    if account is not None and account.lower() != source.account:
+        raise UsageError(
+            f"the source names account {source.account}, "
+            f"but the credentials in {found_in} are for account {account}"
+        )
+
+
+def _endpoint(source: Source) -> Endpoint:
+    if source.endpoint is not None:
+        return source.endpoint
+    return Endpoint.parse(f"https://{source.account}.file.{DEFAULT_ENDPOINT_SUFFIX}")
+
+
+class _Identity:
+    """Tokens of azure-identity's default chain, fetched in a thread (it blocks).
+
+    The chain is made at the first token: a daemon forks before that, and must
+    not take a connection pool along.
+    """
+
+    def __init__(self) -> None:
+        self._chain: DefaultAzureCredential | None = None
+
+    async def get_token(self, scope: str) -> AccessToken:
+        """Ask the chain: environment, managed identity, Azure CLI and so on."""
+        return await trio.to_thread.run_sync(self._get_token, scope)
+
+    def _get_token(self, scope: str) -> AccessToken:
+        from azure.core.exceptions import AzureError
+        from azure.identity import DefaultAzureCredential
+
+        if self._chain is None:
+            self._chain = DefaultAzureCredential()
+        try:
+            token = self._chain.get_token(scope)
+        except AzureError as error:
+            reason = str(error).partition("\n")[0]
+            raise ConnectionFailed(f"azure-identity has no token for us: {reason}") from error
+        return AccessToken(token.token, token.expires_on)
+
+
+def _identity() -> _Identity:
+    if find_spec("azure") is None or find_spec("azure.identity") is None:
+        raise UsageError(
+            "AZURE_STORAGE_AUTH_MODE=login needs azure-identity: pip install 'azfuse[identity]'"
+        )
+    return _Identity()
