@@ -1,0 +1,76 @@
+"""How much file content is in memory, and which of it goes first when there is too much."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from azfuse.cache.content import FileContent
+
+
+class BlockCache:
+    """Bounds the bytes that all files keep, and evicts clean ones, least recently used first.
+
+    Dirty bytes are never evicted: `over_dirty` tells writers to wait until
+    enough of them have been uploaded. Not a cachetools cache, which would evict
+    whatever is oldest at the moment something is added, dirty or not.
+    """
+
+    def __init__(self, capacity: int, on_empty: Callable[[FileContent], None]) -> None:
+        """*capacity* is bytes; *on_empty* is told of a file whose last block was evicted."""
+        self.capacity = capacity
+        #: Writers wait above this many dirty bytes, so that reads keep half of the cache.
+        self.dirty_limit = capacity // 2
+        self.used = 0
+        self.dirty = 0
+        self._on_empty = on_empty
+        self._order: OrderedDict[tuple[int, int], tuple[FileContent, int, int]] = OrderedDict()
+
+    @property
+    def over_dirty(self) -> bool:
+        """True while writers should wait for uploads."""
+        return self.dirty > self.dirty_limit
+
+    def touch(self, content: FileContent, indexes: Iterable[int]) -> None:
+        """Count the blocks *indexes* of *content* anew and make them the most recently used."""
+        for index in indexes:
+            key = (id(content), index)
+            _, total, dirty = self._order.pop(key, (content, 0, 0))
+            block = content.blocks.get(index)
+            if block is not None and not block.segments:
+                del content.blocks[index]
+                block = None
+            new_total, new_dirty = (block.total_bytes, block.dirty_bytes) if block else (0, 0)
+            self.used += new_total - total
+            self.dirty += new_dirty - dirty
+            if block is not None:
+                self._order[key] = (content, new_total, new_dirty)
+
+    def discard(self, content: FileContent) -> None:
+        """Forget every byte of *content*, dirty ones too."""
+        indexes = list(content.blocks)
+        content.blocks.clear()
+        content.dirty_bytes = 0
+        self.touch(content, indexes)
+
+    def evict(self) -> None:
+        """Drop clean bytes, least recently used first, once there are more than the capacity.
+
+        Goes a sixteenth below it, so that the walk is not made for every block.
+        """
+        if self.used <= self.capacity:
+            return
+        enough = self.capacity - self.capacity // 16
+        for (_, index), (content, total, dirty) in list(self._order.items()):
+            if self.used <= enough:
+                return
+            if total == dirty:
+                continue
+            block = content.blocks[index]
+            block.drop_clean()
+            if block.segments:
+                # keeps its place in the order: what is left of it is dirty
+                self._order[id(content), index] = (content, block.total_bytes, block.dirty_bytes)
+                self.used -= total - block.total_bytes
+            else:
+                self.touch(content, [index])
+                if not content.blocks:
+                    self._on_empty(content)

@@ -1,0 +1,286 @@
+"""The content of one file as we know it: cached and dirty bytes, sizes, what to send next.
+
+Pure state, no I/O: every decision that can be made without asking anyone.
+
+Three lengths describe a file. `size` is what programs see. `remote_size` is the
+length of the file on the share. `remote_end` (at most `remote_size`) bounds the
+bytes on the share that are still part of the file: a truncation that was not
+sent yet lowers it, and what lies beyond reads as zeros.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from azfuse.cache.segments import Block, Buffer, Segment
+
+#: Blocks are as large as the largest range request of the service.
+BLOCK_SIZE: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Adjoining dirty bytes that travel in one Put Range; at most one block long."""
+
+    start: int
+    length: int
+    flight: int
+    segments: Sequence[Segment]
+
+    @property
+    def end(self) -> int:
+        """Offset just past the last byte."""
+        return self.start + self.length
+
+
+class FileContent:
+    """Blocks and lengths of one file.
+
+    `etag` is the ETag that the clean bytes are bound to. `continuous` is False
+    once the file changed under another ETag than ours could account for: the
+    clean bytes may still be read by who has the file open, but not past the next
+    open. `epoch` counts the times that clean bytes were dropped or cut away, so
+    that a download started before does not bring them back. `truncations` counts
+    the cuts, so that an upload notices one. `own_changes` counts the changes we
+    made ourselves, so that their ETags are not taken for foreign ones.
+    """
+
+    __slots__ = (
+        "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "own_changes",
+        "remote_end", "remote_size", "size", "truncations",
+    )  # fmt: skip
+
+    def __init__(self, size: int = 0, etag: str | None = None) -> None:
+        self.blocks: dict[int, Block] = {}
+        self.size = self.remote_size = self.remote_end = size
+        self.etag = etag
+        self.continuous = True
+        self.dirty_bytes = 0
+        self.epoch = 0
+        self.truncations = 0
+        self.own_changes = 0
+        self._flights = 0
+
+    @property
+    def changed(self) -> bool:
+        """True while the share does not have what programs see."""
+        return bool(
+            self.dirty_bytes or self.size != self.remote_size or self.remote_end < self.remote_size
+        )
+
+    @property
+    def cached(self) -> bool:
+        """True if any byte is in memory that the share could give as well."""
+        return any(block.total_bytes > block.dirty_bytes for block in self.blocks.values())
+
+    # -- what programs do ---------------------------------------------------------------
+
+    def write(self, offset: int, data: Buffer) -> list[int]:
+        """Put dirty bytes at *offset*; return the indexes of the blocks touched."""
+        touched = []
+        view = memoryview(data)
+        position = offset
+        while position < offset + len(data):
+            index, within = divmod(position, BLOCK_SIZE)
+            length = min(BLOCK_SIZE - within, offset + len(data) - position)
+            block = self.blocks.setdefault(index, Block())
+            before = block.dirty_bytes
+            whole = length == len(data)
+            first = position - offset
+            block.write(position, data if whole else view[first : first + length])
+            self.dirty_bytes += block.dirty_bytes - before
+            touched.append(index)
+            position += length
+        self.size = max(self.size, offset + len(data))
+        return touched
+
+    def truncate(self, size: int) -> list[int]:
+        """Set the length that programs see; return the indexes of the blocks touched."""
+        touched = []
+        if size < self.size:
+            self.epoch += 1
+            self.truncations += 1
+            for index in [i for i in self.blocks if (i + 1) * BLOCK_SIZE > size]:
+                block = self.blocks[index]
+                before = block.dirty_bytes
+                block.cut(size, (index + 1) * BLOCK_SIZE)
+                self.dirty_bytes += block.dirty_bytes - before
+                touched.append(index)
+            self.remote_end = min(self.remote_end, size)
+        self.size = size
+        return touched
+
+    def first_gap(self, start: int, end: int) -> tuple[int, int] | None:
+        """Return the first part of `[start, end)` that must be asked for, None if all is known.
+
+        Gaps past `remote_end` are zeros and are not asked for. A gap never
+        crosses a block's border.
+        """
+        end = min(end, self.remote_end)
+        while start < end:
+            index = start // BLOCK_SIZE
+            stop = min(end, (index + 1) * BLOCK_SIZE)
+            block = self.blocks.get(index)
+            if block is None:
+                return start, stop
+            for gap in block.gaps(start, stop):
+                return gap
+            start = stop
+        return None
+
+    def read(self, start: int, end: int) -> bytes | memoryview:
+        """Return the bytes of `[start, end)`; what is not known reads as zeros.
+
+        Only a read that crosses segments, or takes from a buffer that may yet
+        grow, is copied.
+        """
+        index = start // BLOCK_SIZE
+        if (end - 1) // BLOCK_SIZE == index and index in self.blocks:
+            inside = list(self.blocks[index].overlapping(start, end))
+            if len(inside) == 1 and inside[0].start <= start and end <= inside[0].end:
+                view = inside[0].view(start, end)
+                return bytes(view) if isinstance(inside[0].data, bytearray) else view
+        result = bytearray(end - start)
+        target = memoryview(result)
+        for index in range(start // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
+            if (block := self.blocks.get(index)) is not None:
+                for segment in block.overlapping(start, end):
+                    first, last = max(start, segment.start), min(end, segment.end)
+                    target[first - start : last - start] = segment.view(first, last)
+        return target
+
+    # -- what the share answers ---------------------------------------------------------
+
+    def fill(self, start: int, data: memoryview) -> list[int]:
+        """Keep downloaded bytes where nothing is known; return the blocks touched."""
+        touched = []
+        end = min(start + len(data), self.remote_end)
+        position = start
+        while position < end:
+            index = position // BLOCK_SIZE
+            stop = min(end, (index + 1) * BLOCK_SIZE)
+            block = self.blocks.setdefault(index, Block())
+            block.fill(position, data[position - start : stop - start])
+            touched.append(index)
+            position = stop
+        return touched
+
+    def forget_clean(self) -> list[int]:
+        """Drop what the share can give again; return the indexes of the blocks touched."""
+        touched = list(self.blocks)
+        for index in touched:
+            self.blocks[index].drop_clean()
+        self.epoch += 1
+        self.continuous = True
+        return touched
+
+    def adopt(self, size: int, etag: str | None) -> list[int]:
+        """Take over what the share says of an unchanged file; return the blocks touched.
+
+        Drops the clean bytes unless they are bound to that very ETag.
+        """
+        if self.changed:
+            return []
+        keep = self.continuous and etag is not None and etag == self.etag
+        touched = [] if keep else self.forget_clean()
+        self.etag = etag
+        self.size = self.remote_size = self.remote_end = size
+        return touched
+
+    # -- what to send -------------------------------------------------------------------
+
+    def must_clear(self) -> bool:
+        """True if the share holds bytes past `remote_end` that nothing dirty will cover."""
+        stop = min(self.remote_size, self.size)
+        position = self.remote_end
+        while position < stop:
+            index = position // BLOCK_SIZE
+            block = self.blocks.get(index)
+            edge = min(stop, (index + 1) * BLOCK_SIZE)
+            if block is None:
+                return True
+            for segment in block.overlapping(position, edge):
+                if segment.start > position or not segment.dirty:
+                    return True
+                position = segment.end
+            if position < edge:
+                return True
+        return False
+
+    def resized(self, size: int, truncations: int) -> None:
+        """Note that the file on the share is *size* bytes long now.
+
+        *truncations* is the counter's value when the size was decided: a cut made
+        since has left bytes on the share that are no longer part of the file.
+        """
+        self.remote_size = size
+        undisturbed = truncations == self.truncations
+        self.remote_end = size if undisturbed else min(self.remote_end, size)
+
+    def take(self, *, whole_only: bool = False) -> list[Chunk]:
+        """Take the dirty bytes that are not in flight yet, as chunks to send.
+
+        Only bytes below `remote_size` can be sent. With *whole_only* only chunks
+        of full length are taken: a run that still grows is left to grow.
+        """
+        chunks: list[Chunk] = []
+        for first, last in list(self._dirty_runs()):
+            start, stop = first, min(last, self.remote_size)
+            while start < stop:
+                end = min(start + BLOCK_SIZE, stop)
+                if not whole_only or end - start == BLOCK_SIZE:
+                    chunks.append(self._take_chunk(start, end))
+                start = end
+        return chunks
+
+    def take_head(self) -> Chunk | None:
+        """Take the dirty bytes at the very beginning, at most a block of them, if any."""
+        for first, last in self._dirty_runs():
+            return self._take_chunk(0, min(last, BLOCK_SIZE)) if first == 0 else None
+        return None
+
+    def sent(self, chunk: Chunk) -> None:
+        """Note that the share acknowledged *chunk*; bytes written since stay dirty."""
+        for block in self._blocks_of(chunk):
+            before = block.dirty_bytes
+            block.settle(chunk.flight)
+            self.dirty_bytes += block.dirty_bytes - before
+
+    def put_back(self, chunk: Chunk) -> None:
+        """Note that *chunk* did not reach the share."""
+        for block in self._blocks_of(chunk):
+            for segment in block.segments:
+                if segment.flight == chunk.flight:
+                    segment.flight = 0
+
+    def _take_chunk(self, start: int, end: int) -> Chunk:
+        self._flights += 1
+        segments = []
+        for index in range(start // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
+            block = self.blocks[index]
+            block.split(start)
+            block.split(end)
+            for segment in block.overlapping(start, end):
+                segment.flight = self._flights
+                segments.append(segment)
+        return Chunk(start, end - start, self._flights, segments)
+
+    def _dirty_runs(self) -> Iterator[tuple[int, int]]:
+        """Yield the runs of adjoining dirty bytes that are not in flight, in order."""
+        first = last = -1
+        for index in sorted(self.blocks):
+            for segment in self.blocks[index].segments:
+                if not segment.dirty or segment.flight:
+                    continue
+                if segment.start != last:
+                    if last > first:
+                        yield first, last
+                    first = segment.start
+                last = segment.end
+        if last > first:
+            yield first, last
+
+    def _blocks_of(self, chunk: Chunk) -> Iterator[Block]:
+        for index in range(chunk.start // BLOCK_SIZE, (chunk.end - 1) // BLOCK_SIZE + 1):
+            if (block := self.blocks.get(index)) is not None:
+                yield block

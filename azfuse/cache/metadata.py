@@ -1,0 +1,158 @@
+"""What the share said of its entries: attributes of one, listings of a directory.
+
+Pure state: the present moment is handed in by `clock` (monotonic seconds).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from cachetools import TTLCache
+
+from azfuse.rest.models import DirectoryEntry, DirectoryProperties, FileProperties, Written
+from azfuse.rest.wire import FileAttributes, time_of_etag
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the share said of one entry, and when it was asked.
+
+    `name` is the name on the share, in the share's letter case. Times are Unix
+    nanoseconds. `metadata` is None where the answer did not carry it (listings).
+    `asked` is the monotonic time at which the request was sent: an answer speaks
+    for no later moment.
+    """
+
+    name: str
+    is_directory: bool
+    file_id: int
+    size: int
+    etag: str | None
+    creation_time: int
+    last_write_time: int
+    change_time: int
+    attributes: FileAttributes
+    permission_key: str | None
+    metadata: Mapping[str, str] | None
+    asked: float
+    #: `leased` where somebody holds the file's lease; listings do not say.
+    lease_state: str | None = None
+
+    @classmethod
+    def of_entry(cls, entry: DirectoryEntry, asked: float) -> "Facts":
+        """Make facts of one entry of a listing."""
+        changed = entry.change_time or entry.last_modified or 0
+        return cls(
+            name=entry.name,
+            is_directory=entry.is_directory,
+            file_id=entry.file_id or 0,
+            size=entry.size,
+            etag=entry.etag,
+            creation_time=entry.creation_time or changed,
+            last_write_time=entry.last_write_time or changed,
+            change_time=changed,
+            attributes=entry.attributes or FileAttributes.NONE,
+            permission_key=entry.permission_key,
+            metadata=None,
+            asked=asked,
+        )
+
+    @classmethod
+    def of_properties(
+        cls, name: str, properties: FileProperties | DirectoryProperties, asked: float
+    ) -> "Facts":
+        """Make facts of the headers of GET or HEAD."""
+        smb = properties.smb
+        modified = properties.last_modified
+        is_file = isinstance(properties, FileProperties)
+        return cls(
+            name=name,
+            is_directory=not is_file,
+            file_id=smb.file_id or 0,
+            size=properties.size if isinstance(properties, FileProperties) else 0,
+            etag=properties.etag,
+            creation_time=_first(smb.creation_time, modified),
+            last_write_time=_first(smb.last_write_time, modified),
+            change_time=_first(smb.change_time, modified),
+            attributes=smb.attributes or FileAttributes.NONE,
+            permission_key=smb.permission_key,
+            metadata=properties.metadata,
+            asked=asked,
+            lease_state=properties.lease.state if isinstance(properties, FileProperties) else None,
+        )
+
+    def after(self, written: Written, asked: float, **changes: object) -> "Facts":
+        """Return the facts as they are once *written* was answered to a change of ours.
+
+        Answers of parallel requests arrive in any order: the later ETag stays.
+        """
+        smb = written.smb
+        newer = _order(written.etag) >= _order(self.etag)
+        facts = replace(
+            self,
+            etag=written.etag if newer else self.etag,
+            asked=max(asked, self.asked),
+            attributes=self.attributes if smb.attributes is None else smb.attributes,
+            permission_key=smb.permission_key or self.permission_key,
+            file_id=self.file_id if smb.file_id is None else smb.file_id,
+        )
+        if newer:
+            moment = time_of_etag(written.etag)
+            facts.creation_time = _first(smb.creation_time, self.creation_time)
+            facts.last_write_time = _first(smb.last_write_time, self.last_write_time)
+            facts.change_time = _first(smb.change_time, moment or written.last_modified)
+        return replace(facts, **changes) if changes else facts  # type: ignore[arg-type]
+
+
+def _first(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+def _order(etag: str | None) -> int:
+    return (time_of_etag(etag) or 0) if etag else -1
+
+
+class Listing:
+    """A whole directory as listed at one moment; kept true to our own changes since."""
+
+    __slots__ = ("asked", "entries")
+
+    def __init__(self, entries: Iterable[tuple[str, Facts]], asked: float) -> None:
+        """*entries* are pairs of a folded name and facts, in the share's order."""
+        self.entries: dict[str, Facts] = dict(entries)
+        self.asked = asked
+
+
+KeyT = TypeVar("KeyT")
+
+
+class ListingCache(Generic[KeyT]):
+    """Listings by directory, believed for *ttl* seconds, bounded by their number of entries."""
+
+    def __init__(self, ttl: float, clock: Callable[[], float], max_entries: int = 200_000) -> None:
+        self._cache: TTLCache[KeyT, Listing] = TTLCache(
+            max_entries, ttl, timer=clock, getsizeof=lambda listing: len(listing.entries) + 1
+        )
+        self._clock = clock
+        self._ttl = ttl
+
+    def get(self, directory: KeyT) -> Listing | None:
+        """Return the listing of *directory* while it may be believed."""
+        try:
+            listing = self._cache[directory]
+        except KeyError:
+            return None
+        # The cache counts from when it was stored; what counts is when it was asked for.
+        if self._clock() - listing.asked >= self._ttl:
+            del self._cache[directory]
+            return None
+        return listing
+
+    def put(self, directory: KeyT, listing: Listing) -> None:
+        """Keep *listing*; one that is larger than the whole cache is not kept."""
+        if len(listing.entries) < self._cache.maxsize:
+            self._cache[directory] = listing
+
+    def drop(self, directory: KeyT) -> None:
+        """Forget the listing of *directory*."""
+        self._cache.pop(directory, None)

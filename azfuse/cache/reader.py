@@ -1,0 +1,137 @@
+"""Reading: what is missing is fetched, once, in parallel, and ahead of who reads on."""
+
+import logging
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import trio
+
+from azfuse.cache.blocks import BlockCache
+from azfuse.cache.content import BLOCK_SIZE, FileContent
+from azfuse.cache.metadata import Facts
+from azfuse.cache.readahead import Readahead
+from azfuse.cache.remote import RemoteFile
+from azfuse.rest.errors import AzureFilesError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """A download under way of `[start, end)`. `done` is set when it ended, well or not."""
+
+    start: int
+    end: int
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+class Reader:
+    """Fetches for all files of a mount."""
+
+    def __init__(
+        self, cache: BlockCache, nursery: trio.Nursery, transfers: trio.CapacityLimiter
+    ) -> None:
+        self._cache = cache
+        self._nursery = nursery
+        self._transfers = transfers
+        self._under_way: WeakKeyDictionary[FileContent, list[_Fetch]] = WeakKeyDictionary()
+
+    async def read(
+        self,
+        content: FileContent,
+        remote: RemoteFile,
+        readahead: Readahead,
+        offset: int,
+        length: int,
+    ) -> bytes | memoryview:
+        """Return up to *length* bytes from *offset*: fewer only at the end of the file.
+
+        Raises what Get File raises.
+        """
+        end = min(offset + length, content.size)
+        if offset >= end:
+            return b""
+        readahead.note(offset, end)
+        self._start_ahead(content, remote, readahead, end)
+        while (gap := content.first_gap(offset, end)) is not None:
+            start, stop = readahead.wanted(*gap, content.remote_end)
+            await self._fetch_or_wait(content, remote, gap[0], start, stop)
+            end = min(end, content.size)
+            if offset >= end:
+                return b""
+        first, last = offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE
+        self._cache.touch(content, range(first, last + 1))
+        result = content.read(offset, end)
+        self._cache.evict()
+        return result
+
+    def _start_ahead(
+        self, content: FileContent, remote: RemoteFile, readahead: Readahead, end: int
+    ) -> None:
+        for index in readahead.ahead(end, content.remote_end):
+            start = index * BLOCK_SIZE
+            stop = min(start + BLOCK_SIZE, content.remote_end)
+            gap = content.first_gap(max(start, end), stop)
+            if gap is None or self._covering(content, gap[0]) is not None:
+                continue
+            fetch = self._announce(content, gap[0], gap[1])
+            self._nursery.start_soon(self._fetch_ahead, content, remote, fetch)
+
+    async def _fetch_ahead(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
+        try:
+            await self._fetch(content, remote, fetch)
+        except (AzureFilesError, OSError) as error:
+            # Whoever wants these bytes asks for them again and is told then.
+            log.debug("read-ahead of %d bytes failed: %s", fetch.end - fetch.start, error)
+
+    async def _fetch_or_wait(
+        self, content: FileContent, remote: RemoteFile, wanted: int, start: int, end: int
+    ) -> None:
+        under_way = self._covering(content, wanted)
+        if under_way is not None:
+            await under_way.done.wait()
+            return
+        for other in self._under_way.get(content, ()):
+            if wanted < other.start < end:
+                end = other.start
+        await self._fetch(content, remote, self._announce(content, start, end))
+
+    def _covering(self, content: FileContent, offset: int) -> _Fetch | None:
+        for fetch in self._under_way.get(content, ()):
+            if fetch.start <= offset < fetch.end:
+                return fetch
+        return None
+
+    def _announce(self, content: FileContent, start: int, end: int) -> _Fetch:
+        fetch = _Fetch(start, end)
+        self._under_way.setdefault(content, []).append(fetch)
+        return fetch
+
+    async def _fetch(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
+        try:
+            async with self._transfers:
+                epoch, own = content.epoch, content.own_changes
+                buffer = memoryview(bytearray(fetch.end - fetch.start))
+                facts, received = await remote.read_into(buffer, fetch.start)
+            if epoch == content.epoch:
+                touched = self._accept(content, facts, own, fetch.start, buffer[:received])
+                self._cache.touch(content, touched)
+                self._cache.evict()
+        finally:
+            self._under_way[content].remove(fetch)
+            fetch.done.set()
+
+    @staticmethod
+    def _accept(
+        content: FileContent, facts: Facts, own: int, start: int, data: memoryview
+    ) -> list[int]:
+        """Keep what was downloaded; drop what it shows to be out of date."""
+        touched: list[int] = []
+        if facts.etag != content.etag:
+            if content.changed or own != content.own_changes:
+                # Some of these ETags are our own doing. Whether all are cannot be told,
+                # so nothing of this is believed past the next open.
+                content.continuous = False
+            else:
+                touched = content.adopt(facts.size, facts.etag)
+        return touched + content.fill(start, data)
