@@ -1,12 +1,12 @@
 """What can go wrong between us and the service.
 
-    AzureFilesError
-     +-- ServiceError        the service answered, and said no (status, code, message)
-     +-- ConnectionFailed    no connection could be made: name, route, refused, TLS
-     +-- ServiceUnavailable  the connection was lost, or the service kept failing, until
-     |                       the retry time was over
-     +-- InvalidResponse     the answer makes no sense: broken XML, a missing header
-     +-- UnsupportedByVersion  the negotiated service version lacks what was asked for
+AzureFilesError
++-- ServiceError        the service answered, and said no (status, code, message)
++-- ConnectionFailed    no connection could be made: name, route, refused, TLS
++-- ServiceUnavailable  the connection was lost, or the service kept failing, until
+|                       the retry time was over
++-- InvalidResponse     the answer makes no sense: broken XML, a missing header
++-- UnsupportedByVersion  the negotiated service version lacks what was asked for
 """
 
 import enum
@@ -38,7 +38,7 @@ class ErrorCode(enum.StrEnum):
     INSUFFICIENT_ACCOUNT_PERMISSIONS = "InsufficientAccountPermissions"
     INTERNAL_ERROR = "InternalError"
     INVALID_AUTHENTICATION_INFO = "InvalidAuthenticationInfo"
-    INVALID_CONTINUATION_TOKEN = "InvalidContinuationToken"
+    INVALID_CONTINUATION_TOKEN = "InvalidContinuationToken"  # noqa: S105 # an error code
     INVALID_FILE_OR_DIRECTORY_PATH_NAME = "InvalidFileOrDirectoryPathName"
     INVALID_HEADER_VALUE = "InvalidHeaderValue"
     INVALID_HTTP_VERB = "InvalidHttpVerb"
@@ -132,17 +132,17 @@ class ServiceError(AzureFilesError):
         return f"{where}{first_line or 'no message'} ({self.status} {self.code or '-'}{request})"
 
 
-class ConnectionFailed(AzureFilesError):
+class ConnectionFailed(AzureFilesError):  # noqa: N818 # says what happened
     """No connection to the service could be made within the retry time."""
 
 
-class ServiceUnavailable(AzureFilesError):
+class ServiceUnavailable(AzureFilesError):  # noqa: N818 # says what happened
     """Connections were lost or the service kept answering 5xx until the retry time was over."""
 
 
-class InvalidResponse(AzureFilesError):
+class InvalidResponse(AzureFilesError):  # noqa: N818 # says what happened
     """The service answered something that is not of the protocol."""
 
 
-class UnsupportedByVersion(AzureFilesError):
+class UnsupportedByVersion(AzureFilesError):  # noqa: N818 # says what happened
     """The service version in use has no such operation or header."""
