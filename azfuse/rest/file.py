@@ -18,6 +18,7 @@ from azfuse.rest.headers import (
     written_of,
 )
 from azfuse.rest.leases import FileLeases
+from azfuse.rest.links import FileLinks
 from azfuse.rest.models import (
     Body,
     ContentSettings,
@@ -35,7 +36,7 @@ BODY_SINCE: Final = "2026-06-06"
 _RENAME_CONTENT_TYPE_SINCE: Final = "2021-06-08"
 
 
-class File(FileReading, FileRanges, FileLeases):
+class File(FileReading, FileRanges, FileLeases, FileLinks):
     """Files of a share. Paths are share-relative.
 
     Every method raises ServiceError, ConnectionFailed, ServiceUnavailable and

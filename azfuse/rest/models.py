@@ -116,6 +116,16 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyStarted:
+    """Answer of Copy File. `status` is `success` or `pending`."""
+
+    etag: str
+    last_modified: int
+    copy_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileProperties:
     """Get File Properties, and the headers of Get File. `size` is that of the whole file."""
 

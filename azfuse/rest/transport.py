@@ -103,6 +103,16 @@ class Transport:
         query = "?" + "&".join(parts) if parts else ""
         return f"{self.endpoint.origin}{self.endpoint.path_of(share, path)}{query}"
 
+    def readable_url(self, url: str) -> str:
+        """Return *url* with the SAS added, where it is one of this account and has none.
+
+        The URL may hold a secret: do not log it.
+        """
+        ours = url.startswith(self.endpoint.origin + self.endpoint.path_of())
+        if not ours or not self.credentials.query or "sig=" in url:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{self.credentials.query}"
+
     async def request(self, build: Build) -> tuple[Exchange, bytes]:
         """Send what *build* makes and return the answer with its whole body.
 
