@@ -1,0 +1,97 @@
+"""`azfuse`: the command and its subcommands, each loaded only when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from azfuse import __version__
+from azfuse.mount.errors import MountError, UsageError
+
+#: Subcommand -> where it lives (imported when it is called, not for help) and what it is for.
+_COMMANDS: Final = {
+    "mount": ("azfuse.cli.mount:mount", "Mount a share on a directory."),
+    "unmount": (
+        "azfuse.cli.unmount:unmount",
+        "Unmount a share and wait until everything is saved.",
+    ),
+    "list": ("azfuse.cli.list:list_mounts", "List the mounts of this user."),
+    "demo": ("azfuse.cli.demo:demo", "Show a mounted share at work, on an emulator."),
+    "emulator": (
+        "azfuse.cli.emulator:emulator",
+        "Serve the File service on this machine, for development and tests.",
+    ),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{_COMMANDS[cmd_name][0]} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, message="azfuse %(version)s")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, *, debug: bool) -> None:
+    """Mount Azure Files shares over HTTPS."""
+    del debug  # read by main
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 2 for wrong words, 1 for what failed, one sentence for each."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_main(words))
+
+
+def _main(words: list[str]) -> int:
+    try:
+        status = cli.main(words, prog_name="azfuse", standalone_mode=False)
+    except (UsageError, click.ClickException, MountError) as error:
+        if "--debug" in words:
+            raise
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"azfuse: {text}", err=True)
+        return 1 if isinstance(error, MountError) else 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("azfuse: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python must not complain of it again at exit.
+        sys.stdout = None
+        return 1
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        click.echo(
+            f"azfuse: internal error, {type(error).__name__}: {error} (--debug shows more)",
+            err=True,
+        )
+        return 1
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,52 @@
+"""`azfuse mount`."""
+
+import os
+
+import click
+
+from azfuse.mount.launch import launch
+from azfuse.mount.plan import make_plan
+
+
+@click.command()
+@click.argument("source")
+@click.argument("mountpoint")
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME[=VALUE],...",
+    help="Mount options; may be given several times.",
+)
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
+def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground: bool) -> None:
+    r"""Mount SOURCE on the directory MOUNTPOINT.
+
+    \b
+    SOURCE is one of
+      account/share[/directory]
+      https://account.file.core.windows.net/share[/directory]
+      //account.file.core.windows.net/share[/directory]
+      http://127.0.0.1:10004/devstoreaccount1/share     (an emulator)
+
+    Credentials come from AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY,
+    AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_AUTH_MODE=login, or a file that only
+    you may read (-o credentials=FILE); never from the command line.
+
+    \b
+    Options (defaults in parentheses):
+      ro, rw, snapshot=TIME          read-only; read-write (rw); a share snapshot
+      credentials=FILE               TOML, or username= and password= lines
+      uid, gid, umask, fmask, dmask, file_mode (0644), dir_mode (0755)
+      posix=metadata|off             keep modes and owners on the share (metadata)
+      allow_other, allow_root        let others in
+      actimeo=SECONDS                how long attributes are believed (5)
+      cache-size, readahead          sizes such as 512M (512M, 32M)
+      max-transfers=N                range requests at once (16)
+      dirty-expire, retry-timeout    seconds (5, 120)
+      lease=off|auto|always          exclusive writing across mounts (auto)
+      log-level, log-file, state-dir, foreground
+      noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
+    Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.
+    """
+    launch(make_plan(source, mountpoint, options, os.environ), foreground=foreground)

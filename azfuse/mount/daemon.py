@@ -1,0 +1,87 @@
+"""Work in the background, begun so that whoever asked for it learns how the beginning went."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from azfuse.mount.errors import MountError
+
+_READY: Final = b"ready"
+
+#: Work that calls its argument once it is under way. Raises MountError.
+Work = Callable[[Callable[[], None]], None]
+
+
+def run_detached(work: Work) -> None:
+    """Run *work* in a daemon and return once it is under way.
+
+    Raises MountError with the daemon's own words where it does not get that far.
+    A caller that is gone by then is noticed by the daemon, which gives up.
+    """
+    read_end, write_end = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _become_daemon(write_end, work)
+    os.close(write_end)
+    os.waitpid(child, 0)
+    with os.fdopen(read_end, "rb") as pipe:
+        answer = pipe.read()
+    if answer != _READY:
+        raise MountError(answer.decode() or "the mount process died before the mount worked")
+
+
+def _become_daemon(write_end: int, work: Work) -> NoReturn:
+    status = 1
+    try:
+        os.setsid()
+        if os.fork() > 0:
+            # The parent waits for this process only; init adopts the daemon.
+            os._exit(0)
+        _let_go(write_end)
+        status = _report(write_end, work)
+    finally:
+        # Not sys.exit: exit handlers and buffers belong to the parent.
+        logging.shutdown()
+        os._exit(status)
+
+
+def _let_go(keep: int) -> None:
+    """Hold on to nothing of the caller's: directory, terminal, open files (pipes above all)."""
+    os.chdir("/")
+    os.umask(0o077)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 # names, not paths, are wanted
+        if int(name) > 2 and int(name) != keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                # The descriptor that listed the directory is closed by now.
+                continue
+
+
+def _report(write_end: int, work: Work) -> int:
+    reported = False
+
+    def ready() -> None:
+        nonlocal reported
+        try:
+            os.write(write_end, _READY)
+        except BrokenPipeError:
+            raise MountError("nobody waits for the mount any more") from None
+        finally:
+            os.close(write_end)
+            reported = True
+
+    try:
+        work(ready)
+    except MountError as error:
+        if not reported:
+            os.write(write_end, str(error).encode())
+        return 1
+    return 0

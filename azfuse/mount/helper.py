@@ -1,0 +1,56 @@
+"""`mount.azfuse`: what mount(8) calls for `mount -t azfuse` and for lines of fstab(5)."""
+
+import getopt
+import os
+import sys
+from collections.abc import Sequence
+
+from azfuse import __version__
+from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.launch import launch
+from azfuse.mount.plan import make_plan
+
+# The exit codes of mount(8).
+_USAGE = 1
+_FAILURE = 32
+_SYNOPSIS = "usage: mount.azfuse SOURCE DIR [-sfnvV] [-o options]"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Mount as `mount.azfuse SOURCE DIR [-sfnvV] [-N ns] [-t type] [-o options]` and exit."""
+    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    try:
+        _mount(arguments)
+    except (getopt.GetoptError, UsageError) as error:
+        return _complain(error, _USAGE)
+    except MountError as error:
+        return _complain(error, _FAILURE)
+    return 0
+
+
+def _mount(arguments: Sequence[str]) -> None:
+    found, words = getopt.gnu_getopt(list(arguments), "sfnvVhN:t:o:", ["help", "version"])
+    flags = {name for name, _ in found}
+    if flags & {"-V", "--version"}:
+        print(f"mount.azfuse {__version__}")  # noqa: T201 # what it is asked for
+        return
+    if flags & {"-h", "--help"}:
+        print(_SYNOPSIS)  # noqa: T201 # what it is asked for
+        return
+    if "-N" in flags:
+        raise UsageError("azfuse mounts into the caller's namespace only: -N cannot be used")
+    if len(words) != 2:
+        raise UsageError(_SYNOPSIS)
+    options = [value for name, value in found if name == "-o"]
+    source, directory = words
+    plan = make_plan(source, directory, options, os.environ, sloppy="-s" in flags)
+    if "-f" not in flags:  # "fake": everything but the mount
+        launch(plan, foreground=False)
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"mount.azfuse: {error}", file=sys.stderr)  # noqa: T201 # the one line of a failure
+    return status

@@ -1,0 +1,67 @@
+"""Everything that a mount needs to know, read from words and checked, before any of it is done."""
+
+import hashlib
+import os
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.credentials import Login, find_login
+from azfuse.mount.errors import MountError
+from azfuse.mount.mountpoint import check_machine, check_mount_point
+from azfuse.mount.options import MountOptions, parse_options
+from azfuse.mount.source import Source, parse_source
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One mount to be made."""
+
+    source: Source
+    mount_point: Path
+    options: MountOptions
+    login: Login
+    settings: FileSystemSettings
+
+
+def make_plan(
+    source_text: str,
+    mount_point_text: str,
+    option_texts: Sequence[str],
+    environ: MutableMapping[str, str],
+    *,
+    sloppy: bool = False,
+) -> Plan:
+    """Read and check all words of a mount. Raises UsageError and MountError.
+
+    Contacts nobody. Removes secrets from *environ*.
+    """
+    source = parse_source(source_text)
+    options = parse_options(option_texts, sloppy=sloppy)
+    mount_point = check_mount_point(mount_point_text)
+    login = find_login(source, options.credentials, environ)
+    check_machine(allow_other=options.allow_other)
+    state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source, mount_point)
+    return Plan(source, mount_point, options, login, options.settings(source, state_dir))
+
+
+def _default_state_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/azfuse")
+    base = os.environ.get("XDG_STATE_HOME")
+    return Path(base) / "azfuse" if base else Path.home() / ".local/state/azfuse"
+
+
+def _state_dir(base: Path, login: Login, source: Source, mount_point: Path) -> Path:
+    """Make the directory of this share at this mount point: leases are kept across restarts."""
+    identity = f"{login.endpoint}/{source.share}/{source.directory}\n{mount_point}"
+    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]
+    path = base / f"{source.account}.{source.share}.{digest}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MountError(f"the state directory {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise MountError(f"the state directory {path} is not writable")
+    return path

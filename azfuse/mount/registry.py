@@ -1,0 +1,125 @@
+"""The mounts of this user: who serves which mount point, and how the last one ended.
+
+One small file a mount, in a directory that only this user may enter. The kernel
+knows that something is mounted; this knows by whom, which outlives the mount
+itself while unsaved data is still going up.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from azfuse.mount.errors import MountError
+
+State = Literal["mounted", "saving", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One mount.
+
+    `started` is the kernel's start time of the process, so that a pid that was
+    given to another process is not taken for ours.
+    """
+
+    mount_point: str
+    source: str
+    pid: int
+    started: int
+    state: State = "mounted"
+    #: Why it failed, one sentence.
+    message: str = ""
+    #: Where its log goes.
+    log: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the process that serves it is still there."""
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> int:
+    """Return when *pid* was started (ticks since boot), 0 where there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    # The name in parentheses may hold anything, parentheses too.
+    state, *fields = text.rpartition(")")[2].split()
+    return 0 if state == "Z" else int(fields[18])
+
+
+def runtime_dir() -> Path:
+    """Return the directory of the records, made where it is missing. Raises MountError."""
+    if os.geteuid() == 0:
+        # Not XDG_RUNTIME_DIR: a login shell has one, systemd and cron have none.
+        path = Path("/run/azfuse")
+    elif (base := os.environ.get("XDG_RUNTIME_DIR")) and os.access(base, os.W_OK):
+        path = Path(base, "azfuse")
+    else:
+        path = Path(f"/tmp/azfuse-{os.geteuid()}")  # noqa: S108 # checked below
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.lstat()
+    except OSError as error:
+        raise MountError(f"the runtime directory {path}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise MountError(f"the runtime directory {path} belongs to somebody else")
+    path.chmod(0o700)
+    return path
+
+
+def record_id(mount_point: str) -> str:
+    """Return a file name for a mount point."""
+    return hashlib.sha256(os.fsencode(mount_point)).hexdigest()[:16]
+
+
+class Registry:
+    """The records in one directory."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or runtime_dir()
+
+    def _path(self, mount_point: str) -> Path:
+        return self.directory / f"{record_id(mount_point)}.json"
+
+    def write(self, record: Record) -> None:
+        """Write *record*, in place of an older one of the same mount point."""
+        path = self._path(record.mount_point)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(asdict(record)))
+        temporary.replace(path)
+
+    def update(self, record: Record, state: State, message: str = "") -> Record:
+        """Write *record* with another state and return it."""
+        record = replace(record, state=state, message=message)
+        self.write(record)
+        return record
+
+    def remove(self, record: Record) -> None:
+        """Remove *record*, unless a newer mount has taken its place."""
+        found = self.find(record.mount_point)
+        if found is not None and (found.pid, found.started) == (record.pid, record.started):
+            self._path(record.mount_point).unlink(missing_ok=True)
+
+    def find(self, mount_point: str) -> Record | None:
+        """Return the record of *mount_point*, whether or not its process is alive."""
+        return _read(self._path(mount_point))
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, in the order of mount points."""
+        found = [_read(path) for path in self.directory.glob("*.json")]
+        yield from sorted(filter(None, found), key=lambda record: record.mount_point)
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        # Gone meanwhile, or written by another version: as good as none.
+        return None

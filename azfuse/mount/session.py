@@ -1,0 +1,240 @@
+"""A mount from its first request to its last: check, mount, serve, unmount, save the rest."""
+
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Final, Protocol
+
+import pyfuse3
+import trio
+
+from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.errors import MountError
+from azfuse.mount.explain import expired, explain
+from azfuse.mount.mountpoint import mounted_here
+from azfuse.mount.notify import notify
+from azfuse.mount.plan import Plan
+from azfuse.mount.registry import Record, Registry
+from azfuse.mount.taskdump import dump_tasks
+from azfuse.mount.tuning import tune
+from azfuse.mount.unmount import detach_device
+from azfuse.rest.directory import Directory
+from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.retry import RetryPolicy
+from azfuse.rest.transport import Transport
+
+log = logging.getLogger(__name__)
+
+#: Kernel requests served at once. pyfuse3's 99 is a limit that calls stuck in a slow
+#: service reach (design notes, 1.4); each 1 MiB write in flight holds 2 MiB.
+MAX_TASKS: Final = 300
+#: Connections beside those for bulk transfers, so that calls about names need not wait.
+SPARE_CONNECTIONS: Final = 8
+#: A mount is tried for this many seconds; once it works, `retry-timeout` holds.
+FIRST_CONTACT_TIMEOUT: Final = 10.0
+#: Bound on the first look through the kernel at the new mount, in seconds.
+READY_TIMEOUT: Final = 30.0
+#: Bound on asking the kernel for dirty pages of mapped files before the end, in seconds.
+SYNC_TIMEOUT: Final = 10.0
+#: How often the log hears that data is still being saved, in seconds.
+PROGRESS_INTERVAL: Final = 5.0
+
+
+class ServedFileSystem(Protocol):
+    """What a session needs of a file system, beside being a pyfuse3.Operations."""
+
+    @property
+    def unsaved(self) -> Sequence[tuple[str, int, BaseException]]:
+        """After `running` has ended: path, bytes and error of what could not be uploaded."""
+
+    def running(self) -> AbstractAsyncContextManager[object]:
+        """Run background tasks; at the end, upload what is dirty."""
+
+
+class Session:
+    """One mount, and how far it has come."""
+
+    def __init__(self, plan: Plan, registry: Registry, record: Record) -> None:
+        self._plan = plan
+        self._mount_point = str(plan.mount_point)
+        self._registry = registry
+        self._record = record
+        self._stop = trio.Event()
+        self._saving = trio.Event()
+        #: The mount worked; before that, a signal ends everything at once.
+        self.announced = False
+
+    async def run(
+        self,
+        make: Callable[[Transport, str, FileSystemSettings], ServedFileSystem],
+        ready: Callable[[], None],
+    ) -> None:
+        """Serve until unmounted or told to stop; call *ready* once the mount works.
+
+        Raises MountError, possibly in an exception group.
+        """
+        if reason := expired(self._plan):
+            raise MountError(reason)
+        async with self._background_tasks(), self._connected() as transport:
+            file_system = make(transport, self._plan.source.share, self._plan.settings)
+            async with file_system.running():
+                await self._serve(file_system, ready)
+                self._begin_saving()
+            self._report_unsaved(file_system)
+
+    @asynccontextmanager
+    async def _background_tasks(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._watch_signals)
+            nursery.start_soon(self._report_progress)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
+        numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) is to be respected
+            numbers.add(signal.SIGHUP)
+        with trio.open_signal_receiver(*numbers) as signals:
+            task_status.started()
+            async for number in signals:
+                name = signal.Signals(number).name
+                if number == signal.SIGUSR1:
+                    log.warning("tasks at %s:\n%s", name, dump_tasks())
+                elif not self.announced:
+                    raise MountError(f"stopped by {name} before the mount was made")
+                elif self._saving.is_set():
+                    log.warning("%s: still saving; only SIGKILL would lose data now", name)
+                else:
+                    log.info("%s: unmounting", name)
+                    self._stop.set()
+
+    async def _report_progress(self) -> None:
+        await self._saving.wait()
+        began = trio.current_time()
+        while True:
+            await trio.sleep(PROGRESS_INTERVAL)
+            seconds = trio.current_time() - began
+            log.warning("unmounted; still saving data after %.0f s", seconds)
+            notify(f"STATUS=Unmounted, saving data for {seconds:.0f} s")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Transport]:
+        """Connect and see that the directory is there and may be listed."""
+        options, login = self._plan.options, self._plan.login
+        try:
+            transport = Transport(
+                login.endpoint,
+                login.credentials,
+                retry=RetryPolicy(timeout=min(options.retry_timeout, FIRST_CONTACT_TIMEOUT)),
+                max_connections=options.max_transfers + SPARE_CONNECTIONS,
+            )
+        except ValueError as error:
+            raise MountError(str(error)) from None
+        async with transport:
+            settings = self._plan.settings
+            directory = Directory(transport, self._plan.source.share, snapshot=settings.snapshot)
+            try:
+                await directory.list_directories_and_files(settings.directory, max_results=1)
+            except AzureFilesError as error:
+                log.debug("first contact", exc_info=True)
+                raise MountError(explain(error, self._plan)) from error
+            transport.retry = RetryPolicy(timeout=options.retry_timeout)
+            yield transport
+
+    async def _serve(self, file_system: ServedFileSystem, ready: Callable[[], None]) -> None:
+        with self._mounted(file_system):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._announce, ready)
+                nursery.start_soon(self._end_when_told)
+                await pyfuse3.main(max_tasks=MAX_TASKS)
+                nursery.cancel_scope.cancel()
+        if not self.announced:
+            # Otherwise a refused handshake with the kernel would look like a good end.
+            raise MountError("the kernel ended the connection before the mount worked")
+
+    @contextmanager
+    def _mounted(self, file_system: ServedFileSystem) -> Iterator[None]:
+        """Mount, and unmount however the block ends."""
+        options = self._plan.options.fuse_options(self._plan.source)
+        with _stderr_to_file() as said:
+            try:
+                pyfuse3.init(file_system, self._mount_point, options)  # type: ignore[arg-type]
+            except RuntimeError as error:
+                reason = said() or str(error)
+                raise MountError(f"FUSE refused to mount {self._mount_point}: {reason}") from None
+        mount = mounted_here(self._plan.mount_point)
+        try:
+            yield
+        finally:
+            notify("STOPPING=1")
+            pyfuse3.close(unmount=True)
+            if mount is not None:
+                # A connection that the kernel aborted is not unmounted by libfuse.
+                detach_device(self._plan.mount_point, mount.device)
+
+    async def _announce(self, ready: Callable[[], None]) -> None:
+        """Look at the mount through the kernel, as every program will, then say it works."""
+        try:
+            with trio.fail_after(READY_TIMEOUT):
+                status = await trio.to_thread.run_sync(
+                    os.stat, self._mount_point, abandon_on_cancel=True
+                )
+        except trio.TooSlowError:
+            raise MountError("the mounted directory does not answer") from None
+        except OSError as error:
+            raise MountError(f"the mounted directory cannot be used: {error.strerror}") from None
+        mount = mounted_here(self._plan.mount_point)
+        if mount is None or mount.device != status.st_dev:
+            raise MountError("the mount was gone before it worked")
+        tune(status.st_dev)
+        self._registry.write(self._record)
+        source = self._plan.source.text
+        log.info("%s is mounted on %s", source, self._mount_point)
+        ready()
+        self.announced = True
+        notify("READY=1", f"STATUS={source} is mounted on {self._mount_point}")
+
+    async def _end_when_told(self) -> None:
+        await self._stop.wait()
+        # Dirty pages of mapped files are the kernel's until it is asked for them.
+        with trio.move_on_after(SYNC_TIMEOUT):
+            await trio.to_thread.run_sync(pyfuse3.syncfs, self._mount_point, abandon_on_cancel=True)
+        pyfuse3.terminate()
+
+    def _begin_saving(self) -> None:
+        log.info("%s is unmounted", self._mount_point)
+        self._record = self._registry.update(self._record, "saving")
+        self._saving.set()
+
+    def _report_unsaved(self, file_system: ServedFileSystem) -> None:
+        unsaved = file_system.unsaved
+        if not unsaved:
+            return
+        for path, size, error in unsaved:
+            log.critical("NOT SAVED: %s: %d bytes are lost: %s", path, size, error)
+        path, _, error = unsaved[0]
+        raise MountError(
+            f"{len(unsaved)} files could not be saved and have lost data, {path!r} first: {error}"
+        )
+
+
+@contextmanager
+def _stderr_to_file() -> Iterator[Callable[[], str]]:
+    """Catch what libfuse and fusermount3 print on standard error; yield its last line's reader."""
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+
+        def last_line() -> str:
+            file.seek(0)
+            lines = file.read().decode(errors="replace").strip().splitlines()
+            return lines[-1] if lines else ""
+
+        try:
+            os.dup2(file.fileno(), 2)
+            yield last_line
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
