@@ -6,7 +6,7 @@ integers, ETags keep their quotes, names are plain Unicode (never percent-encode
 
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from azfuse.rest.wire import FileAttributes
 
@@ -155,11 +155,11 @@ class DirectoryProperties:
     server_encrypted: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """One entry of List Directories and Files. `size` is 0 for directories.
 
-    Fields that an `include` word asks for are None where it was not sent.
+    Fields that an `include` word asks for are None where it was not sent. A
+    tuple, for a page has thousands and a frozen dataclass takes five times as long.
     """
 
     name: str

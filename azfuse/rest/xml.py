@@ -4,10 +4,12 @@ Unknown elements are ignored. Whatever does not parse raises InvalidResponse,
 except for errors: an error page of a proxy is no XML, and still an error.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import unescape
 
 from azfuse.rest.errors import InvalidResponse
 from azfuse.rest.models import DirectoryEntry, DirectoryPage, FileRange, ShareItem, SharePage
@@ -16,6 +18,8 @@ from azfuse.rest.wire import FileAttributes, parse_attributes, parse_http_date, 
 T = TypeVar("T")
 
 _GIB: Final = 1024**3
+#: Nanoseconds.
+_SECOND: Final = 1_000_000_000
 
 
 def _parse(body: bytes, what: str) -> ET.Element:
@@ -55,74 +59,155 @@ class _Memo(dict[str, T]):
         return value
 
 
+#: One entry as every version writes it. Names hold no entities but the three XML needs.
+_ENTRY: Final = re.compile(
+    r"<(?P<kind>File|Directory)>"
+    r"<Name(?P<encoded>(?: Encoded=\"true\")?)>"
+    r"(?P<name>[^<&]*(?:&(?:amp|lt|gt);[^<&]*)*)</Name>"
+    r"(?:<FileId>(\d+)</FileId>)?"
+    r"(?:<Properties />|<Properties>"
+    r"(?:<Content-Length>(\d+)</Content-Length>)?"
+    r"(?:<CreationTime>([^<&]*)</CreationTime>)?"
+    r"(?:<LastAccessTime>([^<&]*)</LastAccessTime>)?"
+    r"(?:<LastWriteTime>([^<&]*)</LastWriteTime>)?"
+    r"(?:<ChangeTime>([^<&]*)</ChangeTime>)?"
+    r"(?:<Last-Modified>([^<&]*)</Last-Modified>)?"
+    r"(?:<Etag>([^<&]*)</Etag>)?"
+    r"</Properties>)"
+    r"(?:<Attributes>([^<&]*)</Attributes>)?"
+    r"(?:<PermissionKey>([^<&]*)</PermissionKey>)?"
+    r"</(?P=kind)>",
+    re.ASCII,
+)
+_USUAL_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{7}Z", re.ASCII
+)
+_USUAL_DATE: Final = re.compile(
+    r"\w{3}, \d\d \w{3} \d{4} (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d GMT", re.ASCII
+)
+_ENTRIES: Final = "<Entries>"
+#: The elements of an entry besides its name, in the order of _ENTRY's groups.
+_FIELDS: Final = (
+    "FileId",
+    "Properties/Content-Length",
+    "Properties/CreationTime",
+    "Properties/LastAccessTime",
+    "Properties/LastWriteTime",
+    "Properties/ChangeTime",
+    "Properties/Last-Modified",
+    "Properties/Etag",
+    "Attributes",
+    "PermissionKey",
+)
+
+
 class _EntryReader:
-    """Makes entries of one page."""
+    """Makes the entries of one page.
+
+    Entries of the usual form are read with one regular expression each, a third
+    of the time that elements take (5,000 of them hold up every other task).
+    """
 
     def __init__(self) -> None:
-        self._days = _Memo(lambda text: parse_time(f"{text}T00:00:00Z"))
+        self._days = _Memo(lambda day: parse_time(f"{day}T00:00:00Z"))
         self._times: _Memo[int | None] = _Memo(self._time)
-        self._dates: _Memo[int] = _Memo(parse_http_date)
+        self._http_days = _Memo(lambda day: parse_http_date(f"{day} 00:00:00 GMT"))
+        self._dates: _Memo[int] = _Memo(self._date)
         self._attributes: _Memo[FileAttributes] = _Memo(parse_attributes)
         #: Equal keys become one string, thousands of entries share them.
         self._keys: _Memo[str] = _Memo(str)
 
     def _time(self, text: str) -> int | None:
-        """Read a time; the usual form, 7 digits, without a regular expression."""
-        if len(text) != 28 or text[10] != "T" or text[19] != "." or text[27] != "Z":
-            return parse_time(text) if text else None
-        seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
-        return self._days[text[:10]] + seconds * 1_000_000_000 + int(text[20:27]) * 100
+        """Read a time; the usual form, 7 digits, through its day."""
+        if _USUAL_TIME.fullmatch(text):
+            return (
+                self._days[text[:10]]
+                + (int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])) * _SECOND
+                + int(text[20:27]) * 100
+            )
+        return parse_time(text) if text else None
 
-    def read(self, element: ET.Element) -> DirectoryEntry:
-        """Make one entry. Raises ValueError."""
-        name: str | None = None
-        texts: dict[str, str] = {}
-        for child in element:
-            tag = child.tag
-            if tag == "Name":
-                name = _text_of_name(child)
-            elif tag == "Properties":
-                for item in child:
-                    if item.text:
-                        texts[item.tag] = item.text
-            elif child.text:
-                texts[tag] = child.text
+    def _date(self, text: str) -> int:
+        """Read an RFC 1123 date through its day."""
+        if _USUAL_DATE.fullmatch(text):
+            seconds = int(text[17:19]) * 3600 + int(text[20:22]) * 60 + int(text[23:25])
+            return self._http_days[text[:16]] + seconds * _SECOND
+        return parse_http_date(text)
+
+    def read_usual(self, text: str, start: int) -> tuple[list[DirectoryEntry], int]:
+        """Read entries of the usual form from *start* on; say where they end. Raises ValueError."""
+        entries: list[DirectoryEntry] = []
+        for match in _ENTRY.finditer(text, start):
+            if match.start() != start:
+                break
+            start = match.end()
+            kind, encoded, name, *fields = match.groups()
+            if "&" in name:
+                name = unescape(name)
+            entries.append(self._make(kind, unquote(name) if encoded else name, *fields))
+        return entries, start
+
+    def read_element(self, element: ET.Element) -> DirectoryEntry:
+        """Read an entry of any form. Raises ValueError."""
+        name = element.find("Name")
         if name is None:
             raise ValueError("an entry has no name")
-        get = texts.get
+        return self._make(element.tag, _text_of_name(name), *map(element.findtext, _FIELDS))
+
+    def _make(
+        self,
+        kind: str,
+        name: str,
+        file_id: str | None,
+        size: str | None,
+        creation_time: str | None,
+        last_access_time: str | None,
+        last_write_time: str | None,
+        change_time: str | None,
+        last_modified: str | None,
+        etag: str | None,
+        attributes: str | None,
+        permission_key: str | None,
+    ) -> DirectoryEntry:
         times = self._times
-        file_id, modified, attributes = get("FileId"), get("Last-Modified"), get("Attributes")
-        key = get("PermissionKey")
         return DirectoryEntry(
             name,
-            element.tag == "Directory",
-            None if file_id is None else int(file_id),
-            int(get("Content-Length", "0")),
-            get("Etag"),
-            times[get("CreationTime", "")],
-            times[get("LastAccessTime", "")],
-            times[get("LastWriteTime", "")],
-            times[get("ChangeTime", "")],
-            None if modified is None else self._dates[modified],
-            None if attributes is None else self._attributes[attributes],
-            None if key is None else self._keys[key],
+            kind == "Directory",
+            int(file_id) if file_id else None,
+            int(size) if size else 0,
+            etag or None,
+            times[creation_time or ""],
+            times[last_access_time or ""],
+            times[last_write_time or ""],
+            times[change_time or ""],
+            self._dates[last_modified] if last_modified else None,
+            self._attributes[attributes] if attributes else None,
+            self._keys[permission_key] if permission_key else None,
         )
 
 
 def parse_directory_page(body: bytes) -> DirectoryPage:
     """Read List Directories and Files. Raises InvalidResponse."""
     what = "ListDirectoriesAndFiles"
-    root = _parse(body, what)
-    entries = root.find("Entries")
-    if root.tag != "EnumerationResults" or entries is None:
-        raise InvalidResponse(f"{what}: not a listing but <{root.tag}>")
     reader = _EntryReader()
-    directory_id = root.findtext("DirectoryId")
     try:
+        text = body.decode("utf-8-sig")
+        start = end = text.find(_ENTRIES) + len(_ENTRIES)
+        entries: list[DirectoryEntry] = []
+        if start >= len(_ENTRIES):
+            entries, end = reader.read_usual(text, start)
+            text = text[:start] + text[end:]
+        # What is left is a small document: the head, the end, and entries of other forms.
+        root = _parse(text.encode(), what)
+        rest = root.find("Entries")
+        if root.tag != "EnumerationResults" or rest is None:
+            raise InvalidResponse(f"{what}: not a listing but <{root.tag}>")
+        entries += [
+            reader.read_element(element) for element in rest if element.tag in ("File", "Directory")
+        ]
+        directory_id = root.findtext("DirectoryId")
         return DirectoryPage(
-            entries=[
-                reader.read(element) for element in entries if element.tag in ("File", "Directory")
-            ],
+            entries=entries,
             next_marker=root.findtext("NextMarker") or None,
             directory_id=int(directory_id) if directory_id else None,
         )
