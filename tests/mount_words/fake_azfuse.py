@@ -1,0 +1,77 @@
+"""`azfuse` and `mount.azfuse` over a file system that needs no share.
+
+    python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
+    FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
+
+FAKE_UNSAVED=1 makes it fail to save, FAKE_DRAIN=N take N seconds for it,
+FAKE_BROKEN=1 raise while it serves, FAKE_EXIT=1 end the kernel session at once.
+"""
+
+import errno
+import os
+import stat
+import sys
+import types
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pyfuse3
+import trio
+
+from azfuse.cli import main as cli
+from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount import helper
+from azfuse.rest.transport import Transport
+
+
+class FileSystem(pyfuse3.Operations):
+    """A root directory with nothing in it."""
+
+    def __init__(self, transport: Transport, share: str, settings: FileSystemSettings) -> None:
+        super().__init__()
+        del transport, share
+        self._settings = settings
+        self.unsaved: list[tuple[str, int, BaseException]] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        if os.environ.get("FAKE_EXIT"):
+            trio.lowlevel.spawn_system_task(self._end_session)
+        yield
+        await trio.sleep(float(os.environ.get("FAKE_DRAIN", "0")))
+        if os.environ.get("FAKE_UNSAVED"):
+            self.unsaved.append(("a/b.txt", 4096, OSError(errno.EIO, "the service is away")))
+
+    async def _end_session(self) -> None:
+        pyfuse3.terminate()
+
+    async def getattr(
+        self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        del ctx
+        attributes = pyfuse3.EntryAttributes()
+        attributes.st_ino = inode
+        attributes.st_mode = pyfuse3.ModeT(stat.S_IFDIR | self._settings.dir_mode)
+        attributes.st_uid = self._settings.uid
+        attributes.st_gid = self._settings.gid
+        return attributes
+
+    async def lookup(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        del parent_inode, name, ctx
+        if os.environ.get("FAKE_BROKEN"):
+            raise RuntimeError("broken on purpose")
+        raise pyfuse3.FUSEError(errno.ENOENT)
+
+
+def main() -> None:
+    """Run the command whose file system is the one above."""
+    module = types.ModuleType("azfuse.fuse.filesystem")
+    module.FileSystem = FileSystem  # type: ignore[attr-defined]
+    sys.modules["azfuse.fuse.filesystem"] = module
+    (helper if os.environ.get("FAKE_HELPER") else cli).main()
+
+
+if __name__ == "__main__":
+    main()

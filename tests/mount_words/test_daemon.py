@@ -1,0 +1,228 @@
+"""Mounts that are real, over a file system that is not: begin, serve, end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from azfuse.mount.mountpoint import MOUNT_TYPE, mounted_here
+from azfuse.mount.registry import Record, Registry
+from tests.mount_words.conftest import REPOSITORY, TIME_LIMIT, clean_environment, only_sentence
+from tests.mount_words.service import Answer, serve
+
+KEY = "a2V5IG9mIHRoZSBhY2NvdW50"
+
+pytestmark = [
+    pytest.mark.mount,
+    pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="no /dev/fuse"),
+]
+
+
+@pytest.fixture
+def source() -> Iterator[str]:
+    with serve(Answer()) as endpoint:
+        yield f"{endpoint}/share/sub"
+
+
+@pytest.fixture
+def mounted(azfuse, source, mount_point, state, tmp_path) -> Callable[..., Record]:
+    """Mount in the background and return the record; the log is in tmp_path/log."""
+
+    def mount(*options: str, **variables: str) -> Record:
+        words = ",".join([state, f"log-file={tmp_path / 'log'}", *options])
+        done = azfuse(
+            "mount", source, str(mount_point), "-o", words, AZURE_STORAGE_KEY=KEY, **variables
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        record = Registry().find(str(mount_point))
+        assert record is not None
+        return record
+
+    return mount
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def touch(path: Path) -> subprocess.CompletedProcess[str]:
+    """Look at *path* from another process: this one must not hang with a mount."""
+    return subprocess.run(
+        ["stat", "-c", "%f", str(path)], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_mount_list_unmount(azfuse, mounted, mount_point, source):
+    record = mounted("noatime,dir_mode=0700")
+    assert record.alive
+    mount = mounted_here(mount_point)
+    assert mount is not None
+    assert (mount.kind, mount.source) == (MOUNT_TYPE, source)
+    assert touch(mount_point).stdout == "41c0\n"
+    # Nothing secret is left where others could look.
+    assert KEY not in Path("/proc/self/mountinfo").read_text()
+    assert KEY.encode() not in Path(f"/proc/{record.pid}/cmdline").read_bytes()
+    assert Path(f"/proc/{record.pid}/cwd").readlink() == Path("/")
+    shown = azfuse("list").stdout
+    assert str(mount_point) in shown
+    assert "mounted" in shown
+
+    again = azfuse("mount", source, str(mount_point), AZURE_STORAGE_KEY=KEY)
+    assert "is already mounted" in only_sentence(again, 2)
+
+    done = azfuse("unmount", str(mount_point))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert mounted_here(mount_point) is None
+    assert not record.alive
+    assert str(mount_point) not in azfuse("list").stdout
+
+
+def test_unmount_refuses_what_is_in_use(azfuse, mounted, mount_point):
+    record = mounted()
+    with subprocess.Popen(["sleep", "60"], cwd=mount_point) as user:
+        try:
+            line = only_sentence(azfuse("unmount", str(mount_point)), 1)
+            assert "is in use" in line
+            line = only_sentence(azfuse("unmount", "-l", "--timeout=0", str(mount_point)), 1)
+            assert f"its process {record.pid} goes on: programs still use it" in line
+        finally:
+            user.kill()
+    wait_for(lambda: not record.alive)
+
+
+def test_unmount_waits_for_the_data(azfuse, mounted, mount_point):
+    record = mounted(FAKE_DRAIN="1.5")
+    line = only_sentence(azfuse("unmount", "--timeout=0.1", str(mount_point)), 1)
+    assert "data is still being saved" in line
+    assert "saving" in azfuse("list").stdout
+    done = azfuse("unmount", str(mount_point))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not record.alive
+
+
+def test_data_that_could_not_be_saved_is_shouted_about(azfuse, mounted, mount_point, tmp_path):
+    mounted(FAKE_UNSAVED="1")
+    line = only_sentence(azfuse("unmount", str(mount_point)), 1)
+    assert "1 files could not be saved" in line
+    assert "a/b.txt" in line
+    log = (tmp_path / "log").read_text()
+    assert "NOT SAVED: a/b.txt: 4096 bytes are lost: [Errno 5] the service is away" in log
+    # Said once; the mount point is free again.
+    assert "is not mounted" in only_sentence(azfuse("unmount", str(mount_point)), 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_unmounts_and_drains(mounted, mount_point, number):
+    record = mounted(FAKE_DRAIN="0.3")
+    os.kill(record.pid, number)
+    wait_for(lambda: mounted_here(mount_point) is None)
+    # A second signal does not lose what is being saved.
+    os.kill(record.pid, number)
+    wait_for(lambda: not record.alive)
+    assert Registry().find(str(mount_point)) is None
+
+
+def test_a_signal_unmounts_what_is_in_use(mounted, mount_point):
+    record = mounted()
+    with subprocess.Popen(["sleep", "60"], cwd=mount_point) as user:
+        try:
+            os.kill(record.pid, signal.SIGTERM)
+            wait_for(lambda: not record.alive)
+            assert mounted_here(mount_point) is None
+        finally:
+            user.kill()
+
+
+def test_sigusr1_dumps_the_tasks(mounted, tmp_path):
+    record = mounted()
+    os.kill(record.pid, signal.SIGUSR1)
+    wait_for(lambda: "_watch_signals" in (tmp_path / "log").read_text())
+    assert record.alive
+
+
+def test_a_process_that_died_is_noticed(azfuse, mounted, mount_point):
+    record = mounted()
+    os.kill(record.pid, signal.SIGKILL)
+    wait_for(lambda: not record.alive)
+    assert "died while mounted" in azfuse("list").stdout
+    again = azfuse("mount", "acct/share", str(mount_point), AZURE_STORAGE_KEY=KEY)
+    assert "run azfuse unmount" in only_sentence(again, 2)
+    azfuse("unmount", str(mount_point))
+    assert mounted_here(mount_point) is None
+    assert Registry().find(str(mount_point)) is None
+
+
+def test_a_broken_file_system_leaves_no_mount(azfuse, mounted, mount_point, tmp_path):
+    record = mounted(FAKE_BROKEN="1")
+    assert touch(mount_point / "x").returncode != 0
+    wait_for(lambda: not record.alive)
+    assert mounted_here(mount_point) is None
+    assert "broken on purpose" in (tmp_path / "log").read_text()
+    line = only_sentence(azfuse("unmount", str(mount_point)), 1)
+    assert "internal error" in line
+
+
+def test_a_session_that_ends_at_once_is_a_failure(azfuse, source, mount_point, state):
+    done = azfuse(
+        "mount", source, str(mount_point), "-o", state, AZURE_STORAGE_KEY=KEY, FAKE_EXIT="1"
+    )
+    assert "before it worked" in (line := only_sentence(done, 1)) or "before the mount" in line
+    assert mounted_here(mount_point) is None
+
+
+def test_a_log_that_cannot_be_written(azfuse, source, mount_point, state):
+    done = azfuse(
+        "mount", source, str(mount_point), "-o", f"{state},log-file=/no/such/dir/log",
+        AZURE_STORAGE_KEY=KEY,
+    )  # fmt: skip
+    assert "the log /no/such/dir/log cannot be written" in only_sentence(done, 1)
+
+
+def test_the_helper_mounts(azfuse, source, mount_point, state):
+    done = azfuse(
+        source, str(mount_point), "-o", f"rw,_netdev,{state}",
+        AZURE_STORAGE_KEY=KEY, FAKE_HELPER="1",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert mounted_here(mount_point) is not None
+    # As umount(8) or anyone would; the daemon notices and ends.
+    record = Registry().find(str(mount_point))
+    assert record is not None
+    subprocess.run(["fusermount3", "-u", "--", str(mount_point)], timeout=20, check=True)
+    wait_for(lambda: not record.alive)
+    assert Registry().find(str(mount_point)) is None
+
+
+def test_the_foreground_tells_systemd(source, mount_point, state, tmp_path):
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(TIME_LIMIT)
+        with subprocess.Popen(
+            [
+                sys.executable, "-m", "tests.mount_words.fake_azfuse",
+                "mount", source, str(mount_point), "-f", "-o", state,
+            ],
+            cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
+            env=clean_environment(AZURE_STORAGE_KEY=KEY, NOTIFY_SOCKET=str(address)),
+        ) as process:  # fmt: skip
+            try:
+                assert systemd.recv(4096).startswith(b"READY=1\nSTATUS=")
+                assert mounted_here(mount_point) is not None
+                process.send_signal(signal.SIGINT)
+                assert systemd.recv(4096) == b"STOPPING=1"
+                _, log = process.communicate(timeout=TIME_LIMIT)
+            finally:
+                process.kill()
+        assert process.returncode == 0, log
+    assert f"is mounted on {mount_point}" in log
+    assert mounted_here(mount_point) is None

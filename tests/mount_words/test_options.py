@@ -1,0 +1,175 @@
+"""`-o`: what is understood, what is passed on, what is ignored and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from azfuse.mount.errors import UsageError
+from azfuse.mount.options import MountOptions, parse_options, split_options
+from azfuse.mount.source import parse_source
+
+SOURCE = parse_source("acct/share/sub")
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        (",,ro,", [("ro", None)]),
+        ("a,b=c,d=", [("a", None), ("b", "c"), ("d", "")]),
+        ('log-file="a,b",ro', [("log-file", "a,b"), ("ro", None)]),
+        (r"log-file=a\,b,ro", [("log-file", "a,b"), ("ro", None)]),
+        (r"x=a\\b", [("x", r"a\b")]),
+        (r"x=C:\dir", [("x", r"C:\dir")]),
+        ("x=a=b", [("x", "a=b")]),
+    ],
+)
+def test_splitting(text, parts):
+    assert list(split_options(text)) == parts
+
+
+def test_defaults():
+    options = parse_options([])
+    assert options == MountOptions()
+    settings = options.settings(SOURCE, Path("/state"))
+    assert (settings.directory, settings.state_dir) == ("sub", Path("/state"))
+    assert (settings.uid, settings.gid) == (os.getuid(), os.getgid())
+    assert (settings.file_mode, settings.dir_mode) == (0o644, 0o755)
+    assert (settings.actimeo, settings.cache_size, settings.read_only) == (5.0, 512 * MIB, False)
+    assert options.fuse_options(SOURCE) == {
+        "default_permissions", "subtype=azfuse", "fsname=acct/share/sub",
+    }  # fmt: skip
+
+
+def test_every_value():
+    options = parse_options([
+        "ro,uid=12,gid=34,file_mode=0600,dir-mode=700,posix=off,actimeo=1.5,cache_size=1G",
+        "readahead=0,max-transfers=4,dirty-expire=2,retry-timeout=10,lease=off,log-level=debug",
+        "log-file=/l,state-dir=/s,credentials=/c,foreground",
+    ])  # fmt: skip
+    settings = options.settings(SOURCE, Path("/x"))
+    assert (settings.uid, settings.gid, settings.read_only) == (12, 34, True)
+    assert (settings.file_mode, settings.dir_mode, settings.posix) == (0o600, 0o700, "off")
+    assert (settings.actimeo, settings.cache_size, settings.readahead) == (1.5, 1024 * MIB, 0)
+    assert (settings.max_transfers, settings.dirty_expire, settings.lease) == (4, 2.0, "off")
+    assert (options.retry_timeout, options.log_level, options.foreground) == (10.0, "debug", True)
+    paths = (options.log_file, options.state_dir, options.credentials)
+    assert paths == (Path("/l"), Path("/s"), Path("/c"))
+    assert "ro" in options.fuse_options(SOURCE)
+
+
+def test_names_of_users_and_groups():
+    options = parse_options(["uid=root,gid=root"])
+    assert (options.uid, options.gid) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "file_mode", "dir_mode"),
+    [
+        ("umask=077", 0o600, 0o700),
+        ("umask=027,dmask=0", 0o640, 0o777),
+        ("fmask=0133", 0o644, 0o755),
+        ("umask=077,file_mode=0444", 0o444, 0o700),
+    ],
+)
+def test_masks(text, file_mode, dir_mode):
+    settings = parse_options([text]).settings(SOURCE, Path("/x"))
+    assert (settings.file_mode, settings.dir_mode) == (file_mode, dir_mode)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("16M", 16 * MIB), ("1g", 1024 * MIB), ("64MiB", 64 * MIB), ("33554432", 32 * MIB)],
+)
+def test_sizes(text, size):
+    assert parse_options([f"cache-size={text}"]).cache_size == size
+
+
+def test_the_last_word_wins():
+    options = parse_options(["ro,nodev,actimeo=1", "rw,dev,actimeo=2,atime,async"])
+    assert not options.read_only
+    assert options.actimeo == 2.0
+    assert options.fuse_words == {"dev"}
+
+
+def test_words_for_fuse():
+    text = "allow_other,noatime,nodev,nosuid,noexec,sync,dirsync,auto_unmount"
+    assert parse_options([text]).fuse_options(SOURCE) >= set(text.split(","))
+    assert "allow_root" in parse_options(["allow-root"]).fuse_options(SOURCE)
+    # libfuse takes only one of them.
+    assert "allow_root" not in parse_options(["allow_root,allow_other"]).fuse_options(SOURCE)
+
+
+def test_a_source_with_commas_stays_one_option():
+    source = parse_source("acct/share/a,b")
+    assert r"fsname=acct/share/a\,b" in MountOptions().fuse_options(source)
+
+
+def test_words_for_mount_and_systemd_are_ignored():
+    text = "defaults,_netdev,nofail,user,user=me,x-systemd.automount,x-gvfs-show,comment=x,noauto"
+    options = parse_options([text])
+    assert options.ignored == tuple(word.partition("=")[0] for word in text.split(","))
+    assert options.fuse_options(SOURCE) == MountOptions().fuse_options(SOURCE)
+
+
+def test_a_line_for_cifs_is_understood():
+    line = (
+        "nofail,credentials=/etc/smbcredentials/a.cred,dir_mode=0777,file_mode=0777,"
+        "serverino,nosharesock,actimeo=30,mfsymlinks,vers=3.1.1"
+    )
+    options = parse_options([line])
+    assert (options.actimeo, options.dir_mode, options.file_mode) == (30.0, 0o777, 0o777)
+
+
+def test_a_snapshot_is_read_only():
+    options = parse_options(["snapshot=2026-01-31T12:00:00.0000000Z,rw"])
+    assert options.settings(SOURCE, Path("/x")).read_only
+    assert "ro" in options.fuse_options(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("cachesize=1G", "unknown option cachesize; did you mean cache-size?"),
+        ("alow_other", "did you mean allow-other?"),
+        ("zzz", "unknown option zzz; see azfuse mount --help"),
+        ("max_read=4096", "unknown option max_read"),
+        ("writeback", "unknown option writeback"),
+        ("remount", "cannot change a mount"),
+        ("ro=1", "option ro takes no value"),
+        ("noatime=1", "option noatime takes no value"),
+        ("uid", "option uid needs a value"),
+        ("uid=nobody-here", "there is no such user"),
+        ("gid=nobody-here", "there is no such group"),
+        ("file_mode=99", "octal permission bits"),
+        ("dir_mode=77777", "octal permission bits"),
+        ("actimeo=-1", "seconds are needed"),
+        ("actimeo=soon", "seconds are needed"),
+        ("cache-size=lots", "a size such as 512M"),
+        ("cache-size=1M", "at least 16M"),
+        ("max-transfers=0", "from 1 to 256"),
+        ("lease=maybe", "one of off, auto, always"),
+        ("posix=acl", "one of metadata, off"),
+        ("log-level=loud", "one of debug, info, warning, error"),
+        ("snapshot=yesterday", "the time of a snapshot"),
+        ("log-file=", "a path is needed"),
+        ('log-file="x', "a quote that is not closed"),
+    ],
+)
+def test_refused(text, sentence):
+    with pytest.raises(UsageError) as caught:
+        parse_options([text])
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sas", "sas_token", "key", "account-key", "password", "sig"])
+def test_secrets_are_refused_and_not_repeated(name):
+    with pytest.raises(UsageError, match="do not belong on the command line") as caught:
+        parse_options([f"ro,{name}=SECRET"])
+    assert "SECRET" not in str(caught.value)
+
+
+def test_sloppy_ignores_what_is_unknown():
+    assert parse_options(["zzz=1,ro"], sloppy=True).ignored == ("zzz",)
