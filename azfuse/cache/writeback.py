@@ -40,7 +40,16 @@ UPLOAD_ERRORS = (AzureFilesError, OSError)
 class CachedFile:
     """A file's content and where it lives on the share, with the state of its uploads."""
 
-    __slots__ = ("__weakref__", "content", "dirty_since", "failures", "lock", "remote", "retry_at")
+    __slots__ = (
+        "__weakref__",
+        "content",
+        "dirty_since",
+        "failures",
+        "lock",
+        "remote",
+        "retry_at",
+        "scratch",
+    )
 
     def __init__(self, content: FileContent, remote: RemoteFile) -> None:
         self.content = content
@@ -50,6 +59,8 @@ class CachedFile:
         self.dirty_since = 0.0
         self.failures = 0
         self.retry_at = 0.0
+        #: Unlinked while open: its bytes go to the share only for want of memory.
+        self.scratch = False
 
 
 class WriteBack:
@@ -86,7 +97,8 @@ class WriteBack:
             self._pending[file] = None
             file.dirty_since = self._clock()
             self._news.set()
-        if file.content.dirty_bytes >= self._stream_bytes or self._cache.over_dirty:
+        streaming = file.content.dirty_bytes >= self._stream_bytes and not file.scratch
+        if streaming or self._cache.over_dirty:
             self._start(file, final=False)
 
     def forget(self, file: CachedFile) -> None:
@@ -141,7 +153,11 @@ class WriteBack:
             await trio.sleep(min(1.0, self._dirty_expire))
             now = self._clock()
             for file in self.pending:
-                if file.dirty_since + self._dirty_expire <= now and file.retry_at <= now:
+                if (
+                    not file.scratch
+                    and file.dirty_since + self._dirty_expire <= now
+                    and file.retry_at <= now
+                ):
                     self._start(file, final=True)
 
     async def drain(self) -> list[tuple[CachedFile, BaseException]]:
@@ -154,9 +170,13 @@ class WriteBack:
             except UPLOAD_ERRORS as error:
                 failed.append((file, error))
 
-        while set(self._pending) - {file for file, _ in failed}:
+        while waiting := [
+            file
+            for file in self._pending
+            if not file.scratch and all(file is not other for other, _ in failed)
+        ]:
             async with trio.open_nursery() as nursery:
-                for file in set(self._pending) - {file for file, _ in failed}:
+                for file in waiting:
                     nursery.start_soon(attempt, file)
         return failed
 

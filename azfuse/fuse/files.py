@@ -1,0 +1,160 @@
+"""Open files: what programs do to content, and when it becomes the share's."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from azfuse.cache.blocks import BlockCache
+from azfuse.cache.content import FileContent
+from azfuse.cache.readahead import Readahead
+from azfuse.cache.reader import Reader
+from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.handles import FileHandle
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.remote_file import InodeFile
+from azfuse.fuse.tree import Tree
+from azfuse.rest.wire import MAX_FILE_BYTES
+
+#: A lookup vouches for an open by the same thread that follows within this many seconds:
+#: both belong to one open(2).
+_SAME_CALL = 0.005
+
+
+class Files:
+    """Opens, reads, writes, truncates, flushes and closes files."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        cache: BlockCache,
+        reader: Reader,
+        writeback: WriteBack,
+        now: Callable[[], int],
+    ) -> None:
+        self._tree = tree
+        self._cache = cache
+        self._reader = reader
+        self._writeback = writeback
+        self._now = now
+
+    def new_file(self, inode: Inode) -> CachedFile:
+        """Make the content of *inode*: empty if it is new, unread if it is on the share."""
+        facts = inode.facts
+        content = FileContent(facts.size, facts.etag) if facts else FileContent()
+        return CachedFile(content, InodeFile(self._tree, inode))
+
+    async def open(self, inode: Inode, flags: int, pid: int) -> tuple[FileHandle, bool]:
+        """Open *inode*; return the handle, and whether the kernel may keep its pages.
+
+        Cached bytes are shown only if the share confirms that they still hold: a
+        file opened after another mount closed it shows what that mount wrote.
+        """
+        if inode.file is None:
+            inode.file = self.new_file(inode)
+        handle = FileHandle(inode, inode.file, flags, Readahead(self._tree.settings.readahead))
+        keep = await self._confirm(inode, inode.file, flags, pid)
+        if flags & os.O_TRUNC and handle.writable and inode.size:
+            self.truncate(inode, 0)
+            keep = False
+        inode.handles += 1
+        inode.writers += handle.writable
+        return handle, keep
+
+    async def _confirm(self, inode: Inode, file: CachedFile, flags: int, pid: int) -> bool:
+        content = file.content
+        if inode.is_local or content.changed:
+            return True  # what we have is newer than anything the share could say
+        if not content.continuous:
+            self._cache.touch(content, content.forget_clean())
+        if self._vouched(inode, pid):
+            return content.cached
+        if not content.cached:
+            return False  # the first GET will tell
+        if flags & os.O_ACCMODE == os.O_WRONLY:
+            return False
+        etag = content.etag
+        await self._tree.validate(inode)
+        return content.etag == etag
+
+    def _vouched(self, inode: Inode, pid: int) -> bool:
+        vouched, inode.vouched = inode.vouched, None
+        return (
+            vouched is not None
+            and vouched[0] == pid
+            and self._tree.clock() - vouched[1] <= _SAME_CALL
+        )
+
+    async def read(self, handle: FileHandle, offset: int, length: int) -> bytes | memoryview:
+        """Read up to *length* bytes at *offset*."""
+        handle.inode.atime = self._now()
+        file = handle.file
+        return await self._reader.read(file.content, file.remote, handle.readahead, offset, length)
+
+    async def write(self, handle: FileHandle, offset: int, data: bytes) -> int:
+        """Write *data* at *offset*, or at the end if the handle appends."""
+        file, inode = handle.file, handle.inode
+        await self._writeback.throttle()
+        content = file.content
+        if handle.appends:
+            offset = content.size
+        if offset + len(data) > MAX_FILE_BYTES:
+            raise OSError(errno.EFBIG, "files end at 4 TiB")
+        touched = content.write(offset, data)
+        self._modified(inode)
+        self._cache.touch(content, touched)
+        self._cache.evict()
+        self._writeback.note(file)
+        if handle.synchronous:
+            await self.flush(file)
+        return len(data)
+
+    def _modified(self, inode: Inode) -> None:
+        # The service keeps steps of 100 ns; what programs see must not change at upload.
+        inode.mtime = inode.ctime = self._now() // 100 * 100
+        inode.mtime_pinned = False
+
+    def truncate(self, inode: Inode, size: int) -> None:
+        """Set the length of an open file; it is sent with the next flush."""
+        if size > MAX_FILE_BYTES:
+            raise OSError(errno.EFBIG, "files end at 4 TiB")
+        if inode.file is None:
+            inode.file = self.new_file(inode)
+        content = inode.file.content
+        if size == content.size:
+            self._modified(inode)
+            return
+        self._cache.touch(content, content.truncate(size))
+        self._modified(inode)
+        self._writeback.note(inode.file)
+
+    async def flush(self, file: CachedFile) -> None:
+        """Return when every byte written so far is on the share (fsync(2), close(2))."""
+        if not file.scratch:
+            await self._writeback.flush(file)
+
+    async def flush_below(self, directory: Inode) -> None:
+        """Create the new files of *directory* on the share (fsync(2) of a directory)."""
+        for child in list(directory.children.values()):
+            if child.is_local and child.file is not None:
+                await self.flush(child.file)
+
+    def released(self, handle: FileHandle) -> bool:
+        """Uncount *handle*; say whether it was the last one of its file."""
+        inode = handle.inode
+        inode.handles -= 1
+        inode.writers -= handle.writable
+        if inode.handles:
+            return False
+        if not inode.is_local and not handle.file.content.changed:
+            inode.fresh = inode.mtime_pinned = False
+        return True
+
+
+def strip_privileges(mode: int) -> int:
+    """Return *mode* as chown(2) leaves it: without setuid, and setgid if executable."""
+    if stat.S_ISREG(mode):
+        mode &= ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            mode &= ~stat.S_ISGID
+    return mode

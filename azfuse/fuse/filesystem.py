@@ -1,0 +1,121 @@
+"""One mounted share: builds the parts, keeps their tasks, drains at the end."""
+
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from azfuse.cache.blocks import BlockCache
+from azfuse.cache.content import FileContent
+from azfuse.cache.reader import Reader
+from azfuse.cache.writeback import WriteBack
+from azfuse.fuse.files import Files
+from azfuse.fuse.namespace import Namespace
+from azfuse.fuse.operations import Operations
+from azfuse.fuse.remote_file import InodeFile
+from azfuse.fuse.setattr import Setter
+from azfuse.fuse.settings import FileSystemSettings
+from azfuse.fuse.space import Space
+from azfuse.fuse.state import MountState
+from azfuse.fuse.tree import Tree
+from azfuse.fuse.userattrs import UserAttributes
+from azfuse.rest.directory import Directory
+from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.file import File
+from azfuse.rest.share import Share
+from azfuse.rest.transport import Transport
+
+log = logging.getLogger(__name__)
+
+
+class FileSystem(Operations):
+    """A share as pyfuse3 operations, with the tasks that work behind them.
+
+    After `running` has ended, `unsaved` lists what could not be uploaded: path,
+    number of dirty bytes, error.
+    """
+
+    def __init__(self, transport: Transport, share: str, settings: FileSystemSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.unsaved: list[tuple[str, int, BaseException]] = []
+        self._share = Share(transport, share)
+        self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
+        self._cache = BlockCache(settings.cache_size, self._emptied)
+        self._instance = secrets.token_hex(4)
+        self.space = Space(self._share, trio.current_time)
+        self.tree = Tree(
+            Directory(transport, share, snapshot=settings.snapshot),
+            File(transport, share, snapshot=settings.snapshot),
+            settings,
+            self._cache,
+            trio.current_time,
+            self._state.numbers,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the root, run the background tasks; at the end upload everything dirty.
+
+        Raises what the first request raises if the root cannot be opened.
+        """
+        await self.tree.open_root()
+        with self._state.held(self._instance):
+            async with trio.open_nursery() as nursery:
+                self._assemble(nursery)
+                nursery.start_soon(self._writeback.run)
+                if not self.settings.read_only:
+                    nursery.start_soon(self._clear_hidden)
+                try:
+                    yield
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await self._drain()
+                    nursery.cancel_scope.cancel()
+
+    def _assemble(self, nursery: trio.Nursery) -> None:
+        transfers = trio.CapacityLimiter(self.settings.max_transfers)
+        reader = Reader(self._cache, nursery, transfers)
+        self._writeback = WriteBack(
+            self._cache, nursery, transfers, trio.current_time, self.settings.dirty_expire
+        )
+        self.files = Files(self.tree, self._cache, reader, self._writeback, time.time_ns)
+        self.namespace = Namespace(
+            self.tree, self._writeback, self.files.new_file, time.time_ns, self._instance
+        )
+        self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
+        self.user_attributes = UserAttributes(self.tree)
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Bytes that programs wrote and the share does not have yet."""
+        return self._cache.dirty
+
+    async def _drain(self) -> None:
+        if self._writeback.pending:
+            log.info("uploading %d dirty bytes", self._cache.dirty)
+        for file, error in await self._writeback.drain():
+            path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
+            self.unsaved.append((path, file.content.dirty_bytes, error))
+            log.error("%s: %d bytes could not be uploaded: %s", path, file.content.dirty_bytes,
+                      error)  # fmt: skip
+        for inode in list(self.tree.table):
+            if inode.hidden and inode.facts is not None:
+                await self.namespace.discard_hidden(inode)
+
+    async def _clear_hidden(self) -> None:
+        try:
+            await self.namespace.clear_hidden(self._state.is_dead)
+            self._state.forget_dead()
+        except AzureFilesError as error:
+            log.info("files that earlier mounts left behind were not looked for: %s", error)
+
+    def _emptied(self, content: FileContent) -> None:
+        """Let go of an inode whose last cached block was evicted, if nothing else holds it."""
+        for inode in list(self.tree.table):
+            if inode.file is not None and inode.file.content is content:
+                self.tree.forget(inode)
+                return

@@ -1,0 +1,73 @@
+"""Open files and open directories."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from azfuse.cache.readahead import Readahead
+from azfuse.cache.writeback import CachedFile
+from azfuse.fuse.inodes import Inode
+
+_WRITES = os.O_WRONLY | os.O_RDWR
+
+
+@dataclass(slots=True, eq=False)
+class FileHandle:
+    """What one open(2) of a file needs to remember."""
+
+    inode: Inode
+    file: CachedFile
+    flags: int
+    readahead: Readahead
+
+    @property
+    def writable(self) -> bool:
+        """True if the file was opened for writing."""
+        return bool(self.flags & _WRITES)
+
+    @property
+    def appends(self) -> bool:
+        """True if every write goes to the end."""
+        return bool(self.flags & os.O_APPEND)
+
+    @property
+    def synchronous(self) -> bool:
+        """True if every write waits for the share (O_SYNC includes O_DSYNC)."""
+        return bool(self.flags & os.O_DSYNC)
+
+
+@dataclass(slots=True, eq=False)
+class DirectoryHandle:
+    """What one opendir(3) needs to remember.
+
+    `entries` is the directory as it was when reading began; positions in it stay
+    valid while entries come and go.
+    """
+
+    inode: Inode
+    entries: Sequence[tuple[bytes, Inode]] | None = field(default=None)
+
+
+HandleT = TypeVar("HandleT")
+
+
+class HandleTable(Generic[HandleT]):
+    """Numbers for handles, each used once."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._handles: dict[int, HandleT] = {}
+
+    def add(self, handle: HandleT) -> int:
+        """Enter *handle* and return its number."""
+        self._next += 1
+        self._handles[self._next] = handle
+        return self._next
+
+    def __getitem__(self, number: int) -> HandleT:
+        return self._handles[number]
+
+    def remove(self, number: int) -> HandleT:
+        """Forget the handle *number* and return it."""
+        return self._handles.pop(number)

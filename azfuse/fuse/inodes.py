@@ -1,0 +1,219 @@
+"""The inode table: what the kernel knows by number, and where it is on the share."""
+
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import pyfuse3
+
+from azfuse.cache.metadata import Facts
+from azfuse.fuse.posix import Posix
+
+if TYPE_CHECKING:
+    from azfuse.cache.writeback import CachedFile
+
+#: Numbers of files that are not on the share yet. The service's ids are counters with their
+#: bits reversed and so end in zeros; these are odd.
+_LOCAL_NUMBER: Final = (1 << 62) + 1
+
+
+class Inode:
+    """One entry of the share, or one that will be.
+
+    `facts` is None while the entry exists only here. `posix`, `mtime`, `ctime`
+    (nanoseconds) are what programs see. `parent` and `name` say where it is now;
+    `gone` is set when that place was deleted or taken by something else.
+    """
+
+    __slots__ = (
+        "aliases", "atime", "attributes_pending", "changed_at", "children",
+        "ctime", "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads",
+        "hidden", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name", "number",
+        "parent", "posix", "version", "vouched", "writers", "xattrs",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, parent: "Inode | None", name: str, posix: Posix, facts: Facts | None
+    ) -> None:
+        self.number = number
+        self.parent = parent
+        self.name = name
+        self.posix = posix
+        self.facts = facts
+        self.file_id = facts.file_id if facts else 0
+        self.mtime = facts.last_write_time if facts else 0
+        self.ctime = facts.change_time if facts else 0
+        self.atime = self.mtime
+        #: Numbers under which the kernel knows other letter cases of the name.
+        self.aliases: dict[str, int] = {}
+        #: References the kernel holds, by all numbers together.
+        self.lookups = 0
+        self.handles = 0
+        self.writers = 0
+        self.gone = False
+        #: Unlinked while open: lives on under a hidden name.
+        self.hidden = False
+        self.link_target: bytes | None = None
+        #: ETag of the content that `link_target` was read from, or found to be no link.
+        self.link_etag: str | None = None
+        #: Content, for files that were opened.
+        self.file: CachedFile | None = None
+        #: Known entries, by folded name, for directories.
+        self.children: dict[str, Inode] = {}
+        #: Counts our changes to the entries of a directory, against listings that raced them.
+        self.version = 0
+        #: How many entries the last listing showed, None if there was none.
+        self.entries_seen: int | None = None
+        #: Single entries of a large directory that were asked for since its last listing.
+        self.heads = 0
+        #: Monotonic time of the last answer to a change of ours: older facts are ignored.
+        self.changed_at = 0.0
+        #: Who looked the entry up with a request of its own, and when that was answered.
+        self.vouched: tuple[int, float] | None = None
+        #: Programs set mtime after the last write: it must survive the upload.
+        self.mtime_pinned = False
+        #: Created by us and not closed since: its times are ours to say.
+        self.fresh = False
+        #: Mode, owner or metadata wait for the file's next upload.
+        self.attributes_pending = False
+        #: Metadata to be of a file that does not exist yet (extended attributes).
+        self.xattrs: dict[str, str] = {}
+
+    @property
+    def is_directory(self) -> bool:
+        """True for directories."""
+        return stat.S_ISDIR(self.posix.mode)
+
+    @property
+    def unlinked(self) -> bool:
+        """True if no name leads to the inode any more."""
+        return self.gone or self.hidden
+
+    @property
+    def is_local(self) -> bool:
+        """True while the entry was not created on the share."""
+        return self.facts is None
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, as programs see it."""
+        if self.link_target is not None:
+            return len(self.link_target)
+        if self.file is not None:
+            return self.file.content.size
+        return self.facts.size if self.facts and not self.is_directory else 0
+
+    @property
+    def path(self) -> str:
+        """Path on the share, without a leading slash."""
+        parts = []
+        node: Inode | None = self
+        while node is not None:
+            if node.name:
+                parts.append(node.name)
+            node = node.parent
+        return "/".join(reversed(parts))
+
+    def ancestors(self) -> Iterator["Inode"]:
+        """Yield the inode itself and its parents up to the root."""
+        node: Inode | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+
+class InodeTable:
+    """Inodes by number and by file id, with the kernel's lookup counts."""
+
+    def __init__(self, root: Inode, numbers: dict[int, int]) -> None:
+        """*numbers* maps file ids to the numbers of files that got theirs before their id."""
+        self.root = root
+        self.numbers = numbers
+        self._by_number: dict[int, Inode] = {root.number: root}
+        self._by_file_id: dict[int, Inode] = {}
+        self._lookups: dict[int, int] = {root.number: 1}
+        root.lookups = 1
+
+    def __getitem__(self, number: int) -> Inode:
+        """Return the inode the kernel calls *number*."""
+        return self._by_number[number]
+
+    def by_file_id(self, file_id: int) -> Inode | None:
+        """Return the inode with this id on the share, if it is known."""
+        return self._by_file_id.get(file_id)
+
+    def new_local_number(self) -> int:
+        """Make a number for a file that has no id yet."""
+        while True:
+            number = secrets.randbits(61) << 1 | _LOCAL_NUMBER
+            if number not in self._by_number:
+                return number
+
+    def number_for(self, file_id: int) -> int:
+        """Return the stable number of the entry with *file_id*."""
+        number = self.numbers.get(file_id, file_id)
+        # 0 and the root's number are taken; a share's root and NFS roots have such ids.
+        return number if number > pyfuse3.ROOT_INODE else number + (1 << 61)
+
+    def add(self, inode: Inode) -> None:
+        """Enter *inode*; it stays until nobody holds it any more."""
+        self._by_number[inode.number] = inode
+        if inode.file_id:
+            self._by_file_id[inode.file_id] = inode
+
+    def got_file_id(self, inode: Inode, file_id: int) -> None:
+        """Note that *inode* was created on the share as *file_id*; it keeps its number."""
+        if inode.file_id and self._by_file_id.get(inode.file_id) is inode:
+            del self._by_file_id[inode.file_id]
+        inode.file_id = file_id
+        self._by_file_id[file_id] = inode
+        if inode.number != file_id:
+            self.numbers[file_id] = inode.number
+
+    def lost_file_id(self, inode: Inode) -> None:
+        """Note that *inode* is no longer what the share calls by its id."""
+        if self._by_file_id.get(inode.file_id) is inode:
+            del self._by_file_id[inode.file_id]
+
+    def alias(self, inode: Inode, name: str) -> int:
+        """Return a number for *inode* under another letter case of its name.
+
+        The kernel takes two names of one number for hard links of one file, and
+        answers a rename from one to the other without asking. Under a number of
+        its own the other case can be renamed to.
+        """
+        number = inode.aliases.get(name)
+        if number is None:
+            number = inode.aliases[name] = self.new_local_number()
+            self._by_number[number] = inode
+        return number
+
+    def referenced(self, number: int) -> None:
+        """Count one more reference of the kernel."""
+        self._lookups[number] = self._lookups.get(number, 0) + 1
+        self._by_number[number].lookups += 1
+
+    def forget(self, number: int, count: int) -> Inode | None:
+        """Take back *count* references; return the inode if the kernel holds none any more."""
+        inode = self._by_number[number]
+        inode.lookups -= count
+        left = self._lookups[number] - count
+        if left > 0:
+            self._lookups[number] = left
+        else:
+            del self._lookups[number]
+            if number != inode.number:
+                del self._by_number[number]
+                inode.aliases = {k: v for k, v in inode.aliases.items() if v != number}
+        return None if inode.lookups else inode
+
+    def drop(self, inode: Inode) -> None:
+        """Remove *inode* from the table."""
+        self._by_number.pop(inode.number, None)
+        for number in inode.aliases.values():
+            self._by_number.pop(number, None)
+        self.lost_file_id(inode)
+
+    def __iter__(self) -> Iterator[Inode]:
+        return iter({id(inode): inode for inode in self._by_number.values()}.values())

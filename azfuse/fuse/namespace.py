@@ -1,0 +1,367 @@
+"""Changes to the tree: create, remove, rename. Each is one request wherever it can be."""
+
+import errno
+import logging
+import os
+import secrets
+import stat
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pyfuse3
+import trio
+
+from azfuse.cache.metadata import Facts
+from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse import symlinks
+from azfuse.fuse.errors import NOT_FOUND
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.posix import Posix
+from azfuse.fuse.remote_file import InodeFile, changed, set_smb
+from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
+from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
+from azfuse.rest.models import SmbSettings
+from azfuse.rest.wire import FileAttributes
+
+log = logging.getLogger(__name__)
+
+_RENAME_NOREPLACE = pyfuse3.RENAME_NOREPLACE
+_RENAME_EXCHANGE = pyfuse3.RENAME_EXCHANGE
+
+
+class Namespace:
+    """Creates, removes and renames entries, on the share and in the tree."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        writeback: WriteBack,
+        new_file: Callable[[Inode], CachedFile],
+        now: Callable[[], int],
+        instance: str,
+    ) -> None:
+        """*now* gives Unix nanoseconds; *instance* marks this mount's hidden files."""
+        self._tree = tree
+        self._writeback = writeback
+        self._new_file = new_file
+        self._now = now
+        self._instance = instance
+
+    # -- making -------------------------------------------------------------------------
+
+    async def create(self, parent: Inode, name: str, mode: int, uid: int, gid: int) -> Inode:
+        """Make a new regular file. It reaches the share with its content, at the first flush."""
+        await self._must_be_free(parent, name)
+        inode = self._new(parent, name, stat.S_IFREG | stat.S_IMODE(mode), uid, gid)
+        inode.fresh = True
+        inode.file = self._new_file(inode)
+        self._tree.table.add(inode)
+        self._tree.attach(inode, parent, name)
+        self._tree.changed(parent, inode.mtime)
+        self._writeback.note(inode.file)
+        return inode
+
+    async def mknod(
+        self, parent: Inode, name: str, mode: int, rdev: int, uid: int, gid: int
+    ) -> Inode:
+        """Make a regular file, FIFO, socket or device node on the share."""
+        if self._tree.posix.fixed and not stat.S_ISREG(mode):
+            raise OSError(errno.EPERM, "posix=off cannot hold special files")
+        await self._must_be_free(parent, name)
+        inode = self._new(parent, name, mode, uid, gid, rdev)
+        return await self._create_now(inode, b"")
+
+    async def symlink(self, parent: Inode, name: str, target: bytes, uid: int, gid: int) -> Inode:
+        """Make a symbolic link: a file in the form of the Linux SMB client."""
+        content = symlinks.encode(target)
+        await self._must_be_free(parent, name)
+        inode = self._new(parent, name, stat.S_IFLNK | 0o777, uid, gid)
+        inode.link_target = target
+        return await self._create_now(inode, content)
+
+    async def _create_now(self, inode: Inode, content: bytes) -> Inode:
+        remote = InodeFile(self._tree, inode)
+        with_body = bool(content) and remote.takes_body
+        await remote.create(
+            len(content), content if with_body else None, len(content) if with_body else 0
+        )
+        if content and not with_body:
+            await remote.put_range(0, len(content), content)
+        if inode.attributes_pending:
+            await remote.settle()
+        return self._placed(inode)
+
+    async def mkdir(self, parent: Inode, name: str, mode: int, uid: int, gid: int) -> Inode:
+        """Make a directory."""
+        if parent.posix.mode & stat.S_ISGID:
+            mode |= stat.S_ISGID
+        inode = self._new(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), uid, gid)
+        tree = self._tree
+        await self._must_be_free(parent, name)
+        attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), {})
+        asked = tree.clock()
+        await tree.settled(parent)
+        written = await tree.directory.create_directory(
+            inode.path, smb=SmbSettings(attributes=attributes), metadata=metadata
+        )
+        blank = Facts(name, True, 0, 0, None, 0, 0, 0, attributes, None, metadata, asked)
+        inode.facts = blank.after(written, asked)
+        inode.changed_at = tree.clock()
+        inode.mtime, inode.ctime = inode.facts.last_write_time, inode.facts.change_time
+        inode.file_id = inode.facts.file_id
+        inode.number = tree.table.number_for(inode.file_id)
+        return self._placed(inode)
+
+    def _new(self, parent: Inode, name: str, mode: int, uid: int, gid: int, rdev: int = 0) -> Inode:
+        if self._tree.posix.fixed:
+            posix = self._tree.posix.default(stat.S_IFMT(mode))
+        else:
+            group = parent.posix.gid if parent.posix.mode & stat.S_ISGID else gid
+            posix = Posix(mode, uid, group, rdev)
+        inode = Inode(self._tree.table.new_local_number(), parent, name, posix, None)
+        # The service keeps steps of 100 ns; what programs see must not change at upload.
+        inode.mtime = inode.ctime = inode.atime = self._now() // 100 * 100
+        return inode
+
+    def _placed(self, inode: Inode) -> Inode:
+        tree, parent = self._tree, inode.parent
+        tree.table.add(inode)
+        if parent is not None:
+            tree.attach(inode, parent, inode.name)
+            tree.changed(parent, inode.ctime)
+            tree.entered(inode)
+        return inode
+
+    async def _must_be_free(self, parent: Inode, name: str) -> None:
+        if await self._tree.lookup(parent, name) is not None:
+            raise FileExistsError(errno.EEXIST, "the name is taken")
+        if parent.gone:
+            raise FileNotFoundError(errno.ENOENT, "the directory was removed")
+
+    # -- removing -----------------------------------------------------------------------
+
+    async def unlink(self, parent: Inode, name: str) -> None:
+        """Remove a file or a link; one that is open lives on under a hidden name."""
+        inode = await self._tree.lookup(parent, name)
+        if inode is None:
+            raise FileNotFoundError(errno.ENOENT, "no such entry")
+        if inode.is_directory:
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        async with self._quiet(inode):
+            if inode.handles:
+                await self._hide(inode)
+            else:
+                await self._delete(inode)
+                self._removed(inode)
+        self._tree.changed(parent, self._now())
+
+    def _removed(self, inode: Inode) -> None:
+        self._tree.vanish(inode)
+        inode.ctime = self._now()
+        if inode.file is not None and not inode.handles:
+            self._writeback.forget(inode.file)
+
+    async def _delete(self, inode: Inode) -> None:
+        await self._make_writable(inode)
+        try:
+            await self._tree.file.delete_file(inode.path)
+        except ServiceError as error:
+            if error.code in NOT_FOUND:
+                self._tree.vanish(inode)
+            if error.code != ErrorCode.READ_ONLY_ATTRIBUTE or inode.facts is None:
+                raise
+            # Somebody else made it read-only since we last looked.
+            inode.facts.attributes |= FileAttributes.READ_ONLY
+            await self._make_writable(inode)
+            await self._tree.file.delete_file(inode.path)
+
+    async def _make_writable(self, inode: Inode) -> None:
+        """Clear the attribute that would keep the service from deleting or replacing a file."""
+        facts = inode.facts
+        if facts is not None and FileAttributes.READ_ONLY in facts.attributes:
+            attributes = facts.attributes & ~FileAttributes.READ_ONLY
+            await set_smb(self._tree, inode, SmbSettings(attributes=attributes))
+
+    async def _hide(self, inode: Inode) -> None:
+        """Give a file that is open a name that nobody sees, until its last close.
+
+        Costs nothing for a file that did not reach the share.
+        """
+        tree = self._tree
+        name = f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
+        root = tree.root
+        written, asked, file_id = None, tree.clock(), inode.file_id
+        if not inode.is_local:
+            target = f"{root.path}/{name}" if root.path else name
+            written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
+        tree.vanish(inode)
+        inode.hidden = True
+        inode.parent, inode.name = root, name
+        if inode.file is not None:
+            inode.file.scratch = True
+        if written is not None:
+            changed(tree, inode, written, asked)
+        inode.ctime = self._now()
+
+    async def discard_hidden(self, inode: Inode) -> None:
+        """Forget an inode that was unlinked while open, after its last close."""
+        if inode.file is not None:
+            self._writeback.forget(inode.file)
+        if inode.is_local:
+            return
+        try:
+            await self._delete(inode)
+        except AzureFilesError as error:
+            if not (isinstance(error, ServiceError) and error.code in NOT_FOUND):
+                log.warning(
+                    "%s is left on the share; the next mount removes it: %s", inode.name, error
+                )
+
+    async def rmdir(self, parent: Inode, name: str) -> None:
+        """Remove an empty directory."""
+        inode = await self._tree.lookup(parent, name)
+        if inode is None:
+            raise FileNotFoundError(errno.ENOENT, "no such entry")
+        if not inode.is_directory:
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
+        await self._remove_directory(inode)
+        self._tree.changed(parent, self._now())
+
+    async def _remove_directory(self, inode: Inode) -> None:
+        if any(child.is_local for child in inode.children.values()):
+            raise OSError(errno.ENOTEMPTY, "directory not empty")
+        await self._tree.settled(inode)
+        try:
+            await self._tree.directory.delete_directory(inode.path)
+        except ServiceError as error:
+            if error.code in NOT_FOUND:
+                self._tree.vanish(inode)
+            raise
+        self._tree.vanish(inode)
+
+    # -- renaming -----------------------------------------------------------------------
+
+    async def rename(
+        self, parent: Inode, name: str, new_parent: Inode, new_name: str, flags: int
+    ) -> None:
+        """Move an entry, replacing what is there (rename(2), renameat2(2))."""
+        if flags & ~_RENAME_NOREPLACE:
+            raise OSError(errno.EINVAL, "the service cannot do that in one step")
+        tree = self._tree
+        source = await tree.lookup(parent, name)
+        target = await tree.lookup(new_parent, new_name)
+        if source is None:
+            raise FileNotFoundError(errno.ENOENT, "no such entry")
+        if target is source:
+            if source.name == new_name and new_parent is source.parent:
+                return
+            target = None  # another letter case of the same name
+        if target is not None:
+            if flags & _RENAME_NOREPLACE:
+                raise FileExistsError(errno.EEXIST, "the target exists")
+            _check_types(source, target)
+        async with AsyncExitStack() as stack:
+            if source.is_local and source.file is not None:
+                await self._writeback.flush(source.file)
+            await stack.enter_async_context(self._quiet(source, target))
+            replace = await self._make_room(target)
+            await self._move(source, target, new_parent, new_name, replace=replace)
+        now = self._now()
+        tree.changed(parent, now)
+        tree.changed(new_parent, now)
+
+    async def _make_room(self, target: Inode | None) -> bool:
+        """Prepare for *target* to be replaced; say whether the service is to replace it."""
+        if target is None:
+            return False
+        if target.is_directory:
+            await self._remove_directory(target)
+            return False
+        if target.handles or target.is_local:
+            await self._hide(target)
+            return False
+        return True
+
+    async def _move(
+        self,
+        source: Inode,
+        target: Inode | None,
+        new_parent: Inode,
+        new_name: str,
+        *,
+        replace: bool,
+    ) -> None:
+        tree = self._tree
+        await tree.settled(new_parent)
+        event = tree.renaming[source] = trio.Event()
+        path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
+        call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
+        asked = tree.clock()
+        try:
+            written = await call(
+                source.path,
+                path,
+                replace_if_exists=replace,
+                ignore_read_only=replace,
+                expected_file_id=source.file_id,
+            )
+        except ServiceError as error:
+            if error.code in NOT_FOUND:
+                tree.drop_listing(source.parent, new_parent)
+            raise
+        finally:
+            del tree.renaming[source]
+            event.set()
+        if target is not None and replace:
+            self._removed(target)
+        tree.vanish(source)
+        source.gone = False
+        tree.attach(source, new_parent, new_name)
+        tree.table.add(source)
+        changed(tree, source, written, asked, name=new_name)
+        source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
+
+    @asynccontextmanager
+    async def _quiet(self, *inodes: Inode | None) -> AsyncIterator[None]:
+        """Keep uploads of *inodes*, and of all files below them, from running meanwhile.
+
+        The lock of each file is held across the requests of the change: an upload
+        that still went to the old name could end in another file.
+        """
+        moving = {inode for inode in inodes if inode is not None}
+        files = {inode.file for inode in moving if inode.file is not None}
+        for file in self._writeback.pending:
+            remote = file.remote
+            if isinstance(remote, InodeFile) and moving.intersection(remote.inode.ancestors()):
+                files.add(file)
+        async with AsyncExitStack() as stack:
+            for file in _in_order(files):
+                await stack.enter_async_context(file.lock)
+            yield
+
+    # -- what earlier mounts left --------------------------------------------------------
+
+    async def clear_hidden(self, dead: Callable[[str], bool]) -> None:
+        """Delete hidden files of mounts that *dead* says are no longer there."""
+        tree = self._tree
+        page = await tree.directory.list_directories_and_files(tree.root.path, prefix=HIDDEN_PREFIX)
+        for entry in page.entries:
+            instance = entry.name.removeprefix(HIDDEN_PREFIX).partition("-")[0]
+            if entry.is_directory or not dead(instance):
+                continue
+            path = f"{tree.root.path}/{entry.name}" if tree.root.path else entry.name
+            await tree.file.delete_file(path)
+            log.info("removed %s, left behind by an earlier mount", entry.name)
+
+
+def _check_types(source: Inode, target: Inode) -> None:
+    """Raise what rename(2) says where a directory and a non-directory meet."""
+    if source.is_directory and not target.is_directory:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if target.is_directory and not source.is_directory:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _in_order(files: Iterable[CachedFile]) -> list[CachedFile]:
+    """Return *files* in the one order in which several locks may be taken."""
+    return sorted(files, key=id)

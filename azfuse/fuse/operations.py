@@ -1,0 +1,353 @@
+"""The requests of the kernel: translate, delegate, answer. No policy lives here.
+
+Every handler runs in `errors.handler`, which turns whatever it raises into an
+errno. Inode numbers that the kernel may still use are always in the table; the
+kernel counts its references and gives them back with `forget`.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Sequence
+from typing import cast
+
+import pyfuse3
+from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
+
+from azfuse.fuse import names
+from azfuse.fuse.attributes import entry_attributes, missing_entry
+from azfuse.fuse.errors import handler
+from azfuse.fuse.files import Files
+from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.namespace import Namespace
+from azfuse.fuse.setattr import Setter
+from azfuse.fuse.space import Space
+from azfuse.fuse.tree import Tree
+from azfuse.fuse.userattrs import UserAttributes
+
+log = logging.getLogger(__name__)
+
+
+class Operations(pyfuse3.Operations):
+    """Answers the kernel's requests out of the tree, the open files and the caches."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    tree: Tree
+    files: Files
+    namespace: Namespace
+    setter: Setter
+    space: Space
+    user_attributes: UserAttributes
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open_files: HandleTable[FileHandle] = HandleTable()
+        self._open_directories: HandleTable[DirectoryHandle] = HandleTable()
+
+    # -- names --------------------------------------------------------------------------
+
+    @handler
+    async def lookup(
+        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Find a name, and count the reference that the answer gives the kernel."""
+        parent = self.tree.table[parent_inode]
+        share_name = names.to_share(name)
+        began = self.tree.clock()
+        inode = await self.tree.lookup(parent, share_name)
+        if inode is None:
+            return missing_entry(self.tree.missing_for(parent))
+        if inode.facts is not None and inode.facts.asked >= began:
+            inode.vouched = (ctx.pid, self.tree.clock())
+        return self._entry(inode, share_name)
+
+    @handler
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
+        """Take back references."""
+        for number, count in inode_list:
+            inode = self.tree.table.forget(number, count)
+            if inode is not None:
+                self.tree.forget(inode)
+
+    @handler
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> pyfuse3.EntryAttributes:
+        """Give the attributes of an inode (stat(2))."""
+        node = self.tree.table[inode]
+        await self.tree.refresh(node)
+        return entry_attributes(node, self.tree.valid_for(node))
+
+    @handler
+    async def setattr(
+        self,
+        inode: InodeT,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
+        node = self.tree.table[inode]
+        await self.setter.apply(node, attr, fields)
+        return entry_attributes(node, self.tree.valid_for(node))
+
+    @handler
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
+        """Give the target of a symbolic link."""
+        node = self.tree.table[inode]
+        await self.tree.refresh(node)
+        if node.link_target is None:
+            raise OSError(errno.EINVAL, "not a symbolic link")
+        return FileNameT(node.link_target)
+
+    @handler
+    async def access(self, inode: InodeT, mode: ModeT, ctx: RequestContext) -> bool:
+        """Say yes: with `default_permissions` the kernel has checked already."""
+        return True
+
+    # -- changes to the tree --------------------------------------------------------------
+
+    @handler
+    async def mknod(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        rdev: int,
+        ctx: RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Make a file or a special file."""
+        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        inode = await self.namespace.mknod(parent, share_name, mode, rdev, ctx.uid, ctx.gid)
+        return self._entry(inode, share_name)
+
+    @handler
+    async def mkdir(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a directory."""
+        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        inode = await self.namespace.mkdir(parent, share_name, mode, ctx.uid, ctx.gid)
+        return self._entry(inode, share_name)
+
+    @handler
+    async def symlink(
+        self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a symbolic link."""
+        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        inode = await self.namespace.symlink(parent, share_name, target, ctx.uid, ctx.gid)
+        return self._entry(inode, share_name)
+
+    @handler
+    async def link(
+        self,
+        inode: InodeT,
+        new_parent_inode: InodeT,
+        new_name: FileNameT,
+        ctx: RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Refuse hard links as link(2) says for file systems that have none."""
+        raise OSError(errno.EPERM, "SMB shares have no hard links")
+
+    @handler
+    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove a name that is not a directory's."""
+        await self.namespace.unlink(self.tree.table[parent_inode], names.to_share(name))
+
+    @handler
+    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove an empty directory."""
+        await self.namespace.rmdir(self.tree.table[parent_inode], names.to_share(name))
+
+    @handler
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: FileNameT,
+        parent_inode_new: InodeT,
+        name_new: FileNameT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> None:
+        """Move an entry (rename(2), renameat2(2))."""
+        table = self.tree.table
+        await self.namespace.rename(
+            table[parent_inode_old],
+            names.to_share(name_old),
+            table[parent_inode_new],
+            names.to_share(name_new),
+            flags,
+        )
+
+    # -- files ----------------------------------------------------------------------------
+
+    @handler
+    async def create(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> tuple[FileInfo, pyfuse3.EntryAttributes]:
+        """Make a file and open it; an existing one is opened (open(2) with O_CREAT)."""
+        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        inode = await self.tree.lookup(parent, share_name)
+        if inode is None:
+            inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
+        elif flags & os.O_EXCL:
+            raise FileExistsError(errno.EEXIST, "the name is taken")
+        elif inode.is_directory:
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        info = await self._open(inode, inode.number, flags, ctx)
+        return info, self._entry(inode, share_name)
+
+    @handler
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        """Open a file."""
+        return await self._open(self.tree.table[inode], inode, flags, ctx)
+
+    async def _open(self, inode: Inode, number: int, flags: int, ctx: RequestContext) -> FileInfo:
+        handle, keep = await self.files.open(inode, flags, ctx.pid)
+        # Under another letter case the kernel has other pages, which our news do not reach.
+        keep = keep and number == inode.number
+        return FileInfo(fh=FileHandleT(self._open_files.add(handle)), keep_cache=keep)
+
+    @handler
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        """Read from an open file."""
+        # pyfuse3 takes any buffer, and a view saves a copy; its stub only says bytes.
+        return cast("bytes", await self.files.read(self._open_files[fh], off, size))
+
+    @handler
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        """Write to an open file."""
+        return await self.files.write(self._open_files[fh], off, buf)
+
+    @handler
+    async def flush(self, fh: FileHandleT) -> None:
+        """Bring what was written to the share: a close(2) waits for this."""
+        handle = self._open_files[fh]
+        if handle.writable:
+            await self.files.flush(handle.file)
+
+    @handler
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        """Bring what was written to the share (fsync(2), fdatasync(2))."""
+        await self.files.flush(self._open_files[fh].file)
+
+    @handler
+    async def release(self, fh: FileHandleT) -> None:
+        """Let go of an open file."""
+        handle = self._open_files.remove(fh)
+        inode = handle.inode
+        if not self.files.released(handle):
+            return
+        if inode.hidden:
+            await self.namespace.discard_hidden(inode)
+        self.tree.forget(inode)
+
+    # -- directories ------------------------------------------------------------------------
+
+    @handler
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """Open a directory for reading."""
+        handle = DirectoryHandle(self.tree.table[inode])
+        return FileHandleT(self._open_directories.add(handle))
+
+    @handler
+    async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """Give entries with their attributes, from position *start_id* on."""
+        handle = self._open_directories[fh]
+        if handle.entries is None or start_id == 0:
+            handle.entries = await self._entries(handle.inode)
+        for position in range(start_id, len(handle.entries)):
+            name, inode = handle.entries[position]
+            if inode.unlinked and name not in _DOTS:
+                continue
+            attributes = entry_attributes(inode, self.tree.valid_for(inode))
+            if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
+                return
+            if name not in _DOTS:
+                self._referenced(inode, inode.number)
+
+    async def _entries(self, directory: Inode) -> list[tuple[bytes, Inode]]:
+        listing = await self.tree.listed(directory)
+        inodes = await self.tree.adopt_all(directory, list(listing.entries.values()))
+        known = set(map(id, inodes))
+        inodes += [i for i in directory.children.values() if i.is_local and id(i) not in known]
+        entries = [(b".", directory), (b"..", directory.parent or directory)]
+        entries += [(names.to_linux(inode.name), inode) for inode in inodes]
+        return entries
+
+    @handler
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """Let go of an open directory."""
+        self._open_directories.remove(fh)
+
+    @handler
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        """Bring new files of a directory to the share; all other changes are there already."""
+        await self.files.flush_below(self._open_directories[fh].inode)
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    @handler
+    async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
+        """Give the size of the share and what is free of it (statvfs(3))."""
+        return await self.space.statvfs()
+
+    @handler
+    async def getxattr(self, inode: InodeT, name: FileNameT, ctx: RequestContext) -> bytes:
+        """Give the value of an extended attribute.
+
+        The kernel asks for `security.capability` before every write, so that is
+        answered before anything else.
+        """
+        if not name.startswith(b"user."):
+            raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
+        return await self.user_attributes.get(self.tree.table[inode], name)
+
+    @handler
+    async def setxattr(
+        self, inode: InodeT, name: FileNameT, value: bytes, ctx: RequestContext
+    ) -> None:
+        """Set an extended attribute."""
+        await self.user_attributes.set(self.tree.table[inode], name, value)
+
+    @handler
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[FileNameT]:
+        """List the names of extended attributes."""
+        found = await self.user_attributes.list(self.tree.table[inode])
+        return [FileNameT(name) for name in found]
+
+    @handler
+    async def removexattr(self, inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove an extended attribute."""
+        await self.user_attributes.remove(self.tree.table[inode], name)
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
+        """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
+        timeout = self.tree.valid_for(inode)
+        entry = entry_attributes(inode, timeout)
+        if asked_name != inode.name and not inode.unlinked:
+            # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
+            # which gives the true one.
+            entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
+            entry.attr_timeout = 0
+        self._referenced(inode, entry.st_ino)
+        return entry
+
+    def _referenced(self, inode: Inode, number: int) -> None:
+        if inode.lookups == 0:
+            self.tree.table.add(inode)
+        self.tree.table.referenced(number)
+
+
+_DOTS = (b".", b"..")

@@ -1,0 +1,218 @@
+"""One inode's file on the share, as the caches see it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+from azfuse.cache.metadata import Facts
+from azfuse.fuse.errors import NOT_FOUND
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.tree import Tree, attributes_of
+from azfuse.rest.errors import ServiceError
+from azfuse.rest.models import Body, SmbSettings, Written
+from azfuse.rest.wire import FileAttributes
+
+T = TypeVar("T")
+
+#: First service version whose Create File takes content.
+_BODY_SINCE = "2026-06-06"
+
+
+class InodeFile:
+    """Requests about one inode's content, sent to wherever the inode is at that moment."""
+
+    def __init__(self, tree: Tree, inode: Inode) -> None:
+        self._tree = tree
+        self._inode = inode
+
+    @property
+    def inode(self) -> Inode:
+        """The inode whose file this is."""
+        return self._inode
+
+    @property
+    def exists(self) -> bool:
+        """False for a new file that was not created on the share yet."""
+        return self._inode.facts is not None
+
+    @property
+    def takes_body(self) -> bool:
+        """True if `create` can carry content."""
+        return self._tree.file.transport.supports(_BODY_SINCE)
+
+    async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
+        """Get File. Raises OSError(ESTALE) where another file has taken the place."""
+        asked = self._tree.clock()
+        properties, received = await self._at_path(
+            lambda path: self._tree.file.read_file_into(path, buffer, offset=offset)
+        )
+        inode = self._inode
+        if properties.smb.file_id not in {inode.file_id, None}:
+            self._tree.vanish(inode)
+            raise OSError(116, "another file has taken this one's place on the share")
+        return Facts.of_properties(inode.name, properties, asked), received
+
+    async def create(self, size: int, body: Body | None, body_length: int) -> str:
+        """Create File, with everything that programs have set of it so far."""
+        inode, tree = self._inode, self._tree
+        attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
+        if body_length < size:
+            # Ranges can only be put while the file is not read-only; `settle` makes it so.
+            attributes &= ~FileAttributes.READ_ONLY
+            inode.attributes_pending = True
+        else:
+            inode.attributes_pending = False
+        smb = SmbSettings(
+            attributes=attributes,
+            creation_time=min(inode.ctime, inode.mtime),
+            last_write_time=inode.mtime,
+            change_time=inode.ctime,
+        )
+        asked = tree.clock()
+        await tree.settled(inode)
+        written = await tree.file.create_file(
+            inode.path, size, body=body, body_length=body_length, smb=smb, metadata=metadata
+        )
+        self.created(written, size, attributes, metadata, asked)
+        return written.etag
+
+    def created(
+        self,
+        written: Written,
+        size: int,
+        attributes: FileAttributes,
+        metadata: dict[str, str],
+        asked: float,
+    ) -> None:
+        """Note that the file is on the share now, as *written* says."""
+        inode, tree = self._inode, self._tree
+        blank = Facts(
+            inode.name, False, 0, size, None, 0, 0, 0, attributes, None, metadata, asked
+        )  # fmt: skip
+        inode.facts = blank.after(written, asked)
+        inode.link_etag = written.etag
+        inode.changed_at = tree.clock()
+        tree.table.got_file_id(inode, inode.facts.file_id)
+        tree.entered(inode)
+        if inode.parent is not None:
+            inode.parent.version += 1
+
+    async def resize(self, size: int) -> str:
+        """Set File Properties: the length; times that were set go along, or would be lost."""
+        inode = self._inode
+        smb = SmbSettings(last_write_time=inode.mtime) if self._keeps_mtime else None
+        return await self._change(
+            lambda path: self._tree.file.set_file_properties(path, size=size, smb=smb),
+            size=size,
+        )
+
+    async def put_range(self, offset: int, length: int, body: Body) -> str:
+        """Put Range."""
+        mode: Literal["preserve"] | None = "preserve" if self._keeps_mtime else None
+        return await self._change(
+            lambda path: self._tree.file.put_range(path, offset, length, body, last_write_time=mode)
+        )
+
+    async def settle(self) -> None:
+        """Send the attributes that programs set while content was dirty; take over the rest."""
+        inode = self._inode
+        facts = inode.facts
+        if facts is None:
+            return
+        times = self._keeps_mtime and facts.last_write_time // 100 != inode.mtime // 100
+        if inode.attributes_pending or times:
+            await self.send_attributes(mtime=inode.mtime if times else None)
+        facts = inode.facts
+        if facts is not None and inode.file is not None and not inode.file.content.changed:
+            inode.ctime = facts.change_time
+            if not self._keeps_mtime:
+                inode.mtime = facts.last_write_time
+
+    async def send_attributes(self, mtime: int | None) -> None:
+        """Set File Metadata and Set File Properties, each only where something differs."""
+        inode, tree = self._inode, self._tree
+        inode.attributes_pending = False
+        try:
+            await send_posix(tree, inode, mtime=mtime)
+        except BaseException:
+            inode.attributes_pending = True
+            raise
+
+    @property
+    def _keeps_mtime(self) -> bool:
+        return self._inode.mtime_pinned or self._inode.fresh
+
+    async def _change(self, request: Callable[[str], Awaitable[Written]], **changes: object) -> str:
+        asked = self._tree.clock()
+        written = await self._at_path(request)
+        changed(self._tree, self._inode, written, asked, **changes)
+        return written.etag
+
+    async def _at_path(self, request: Callable[[str], Awaitable[T]]) -> T:
+        """Send a request to where the file is; again if it was moved meanwhile."""
+        inode, tree = self._inode, self._tree
+        if inode.gone and not inode.hidden:
+            raise OSError(116, "the file is no longer on the share")
+        while True:
+            await tree.settled(inode)
+            path = inode.path
+            try:
+                return await request(path)
+            except ServiceError as error:
+                if error.code in NOT_FOUND and await tree.moved(inode, path):
+                    continue
+                raise
+
+
+def changed(tree: Tree, inode: Inode, written: Written, asked: float, **changes: object) -> None:
+    """Note in the facts of *inode* that a change of ours was answered with *written*."""
+    if inode.facts is not None:
+        probed = inode.link_etag == inode.facts.etag
+        inode.facts = inode.facts.after(written, asked, **changes)
+        if probed:
+            inode.link_etag = inode.facts.etag
+        tree.entered(inode)
+    inode.changed_at = tree.clock()
+
+
+async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
+    """Make the share's entry have the mode and owner of *inode*, and *mtime* if given.
+
+    One request where metadata need not change, two where it does, one more where
+    the metadata that must be kept is not known.
+    """
+    posix, facts = inode.posix, inode.facts
+    if facts is None:
+        return
+    attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
+    if facts.metadata is None and metadata:
+        # Setting metadata replaces all of it, so what others put there must be known.
+        await tree.validate(inode)
+        inode.posix, facts = posix, inode.facts or facts
+        attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
+    if metadata != dict(facts.metadata or {}):
+        await set_metadata(tree, inode, metadata)
+    if attributes != facts.attributes or mtime is not None:
+        smb = SmbSettings(attributes=attributes, last_write_time=mtime)
+        await set_smb(tree, inode, smb)
+
+
+async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:
+    """Set File or Directory Properties of *inode*."""
+    asked = tree.clock()
+    await tree.settled(inode)
+    if inode.is_directory:
+        written = await tree.directory.set_directory_properties(inode.path, smb=smb)
+    else:
+        written = await tree.file.set_file_properties(inode.path, smb=smb)
+    changed(tree, inode, written, asked)
+
+
+async def set_metadata(tree: Tree, inode: Inode, metadata: dict[str, str]) -> None:
+    """Replace the metadata of *inode* on the share."""
+    asked = tree.clock()
+    await tree.settled(inode)
+    if inode.is_directory:
+        written = await tree.directory.set_directory_metadata(inode.path, metadata)
+    else:
+        written = await tree.file.set_file_metadata(inode.path, metadata)
+    changed(tree, inode, written, asked, metadata=metadata)

@@ -1,0 +1,97 @@
+"""Changes of length, mode, owner and times."""
+
+import errno
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+
+import pyfuse3
+
+from azfuse.cache.writeback import WriteBack
+from azfuse.fuse.files import Files, strip_privileges
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.posix import Posix
+from azfuse.fuse.remote_file import send_posix
+from azfuse.fuse.tree import Tree
+
+
+class Setter:
+    """Applies what truncate, chmod, chown and utimensat ask for.
+
+    An open file that has anything to upload takes the change along with that:
+    mode and times set between create and close cost no request of their own.
+    """
+
+    def __init__(
+        self, tree: Tree, files: Files, writeback: WriteBack, now: Callable[[], int]
+    ) -> None:
+        self._tree = tree
+        self._files = files
+        self._writeback = writeback
+        self._now = now
+
+    async def apply(
+        self, inode: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+    ) -> None:
+        """Change the *fields* of *inode* to what *attr* says."""
+        await self._tree.refresh(inode)
+        if fields.update_size:
+            await self._resize(inode, attr.st_size)
+        posix = self._wanted(inode, attr, fields)
+        if fields.update_atime:
+            inode.atime = attr.st_atime_ns
+        mtime = attr.st_mtime_ns // 100 * 100 if fields.update_mtime else None
+        if posix == inode.posix and mtime is None:
+            if fields.update_mode or fields.update_uid or fields.update_gid or fields.update_atime:
+                inode.ctime = self._now()
+            return
+        if posix != inode.posix and self._tree.posix.fixed:
+            raise PermissionError(errno.EPERM, "posix=off keeps modes and owners as they are")
+        await self._send(inode, posix, mtime)
+
+    def _wanted(
+        self, inode: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+    ) -> Posix:
+        posix = inode.posix
+        if fields.update_mode:
+            posix = posix.with_permissions(attr.st_mode)
+        uid = attr.st_uid if fields.update_uid else posix.uid
+        gid = attr.st_gid if fields.update_gid else posix.gid
+        if (uid, gid) != (posix.uid, posix.gid):
+            mode = posix.mode if fields.update_mode else strip_privileges(posix.mode)
+            posix = replace(posix, mode=mode, uid=uid, gid=gid)
+        return posix
+
+    async def _send(self, inode: Inode, posix: Posix, mtime: int | None) -> None:
+        before = inode.posix
+        inode.posix = posix
+        if mtime is not None:
+            inode.mtime = mtime
+        inode.ctime = self._now() // 100 * 100
+        if inode.hidden:
+            return
+        if self._travels_along(inode) and inode.file is not None:
+            inode.attributes_pending |= posix != before
+            inode.mtime_pinned |= mtime is not None
+            self._writeback.note(inode.file)
+            return
+        try:
+            await send_posix(self._tree, inode, mtime=mtime)
+        except BaseException:
+            inode.posix = before
+            raise
+        if inode.facts is not None:
+            inode.ctime = inode.facts.change_time
+
+    @staticmethod
+    def _travels_along(inode: Inode) -> bool:
+        """Say whether an upload of *inode* is still to come anyway."""
+        return inode.is_local or (inode.file is not None and inode.file.content.changed)
+
+    async def _resize(self, inode: Inode, size: int) -> None:
+        if not stat.S_ISREG(inode.posix.mode):
+            raise OSError(errno.EINVAL, "only regular files have a length to set")
+        self._files.truncate(inode, size)
+        if not inode.writers and inode.file is not None and inode.file.content.changed:
+            # No close will come that could report an error: truncate(2) reports it.
+            await self._files.flush(inode.file)
