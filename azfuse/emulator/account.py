@@ -1,0 +1,121 @@
+"""The account: List Shares. Service properties have a module of their own."""
+
+import json
+from typing import Final
+
+from azfuse.emulator import clock
+from azfuse.emulator.errors import bad_query
+from azfuse.emulator.leases import share_headers
+from azfuse.emulator.request import Request, Response, xml_response
+from azfuse.emulator.rows import Share, Snapshot
+from azfuse.emulator.service import Service
+from azfuse.emulator.xml import attribute, document, element
+from azfuse.rest import wire
+
+_INCLUDES: Final = frozenset({"metadata", "snapshots", "deleted"})
+_LEASES_SINCE: Final = "2020-02-10"
+_TIERS_SINCE: Final = "2019-12-12"
+
+
+async def list_shares(service: Service, request: Request) -> Response:
+    """List Shares: living ones in ordinal order, snapshots before their share."""
+    query = request.query
+    limit = request.limit()
+    include = frozenset(w.strip().lower() for w in query.get("include", "").split(",") if w.strip())
+    if not include <= _INCLUDES:
+        raise bad_query("include", query["include"])
+    prefix, marker = query.get("prefix", ""), query.get("marker", "")
+    account = f"/{request.account}/"
+    start, _, rest = marker.removeprefix(account).partition("/")
+    shares = service.store.shares(request.account, prefix, start, limit + 1)
+    rows = [row for share in shares for row in _rows(service, request, share, include)]
+    if "deleted" in include:
+        deleted = [s for s in service.store.deleted_shares(request.account)
+                   if s.name.startswith(prefix) and s.name >= start]  # fmt: skip
+        rows += [(share.name, share.version, _deleted(service, request, share, include))
+                 for share in deleted]  # fmt: skip
+        rows.sort(key=lambda row: row[0])
+    if rest:
+        skip = next(
+            (i for i, row in enumerate(rows) if f"{row[0]}/{row[1]}" == f"{start}/{rest}"), 0
+        )
+        rows = rows[skip:]
+    following = ""
+    if len(rows) > limit:
+        name, version, _ = rows[limit]
+        following = f"{account}{name}" + (
+            f"/{version}" if include & {"snapshots", "deleted"} else ""
+        )
+    parts = [f'<EnumerationResults ServiceEndpoint="{attribute(request.endpoint)}">']
+    parts += [element(tag, query[name]) for tag, name in
+              (("Prefix", "prefix"), ("Marker", "marker"), ("MaxResults", "maxresults"))
+              if query.get(name)]  # fmt: skip
+    content = "".join(xml for _, _, xml in rows[:limit])
+    parts.append(f"<Shares>{content}</Shares>" if content else "<Shares />")
+    parts += [element("NextMarker", following), "</EnumerationResults>"]
+    return xml_response(document("".join(parts)))
+
+
+def _rows(
+    service: Service, request: Request, share: Share, include: frozenset[str]
+) -> list[tuple[str, str, str]]:
+    rows = []
+    if "snapshots" in include:
+        for snapshot in service.store.snapshots(share.id):
+            taken = wire.format_time(snapshot.taken)
+            inner = element("Name", share.name) + element("Snapshot", taken)
+            inner += _properties(request, share, snapshot)
+            if "metadata" in include:
+                inner += _metadata(snapshot.metadata)
+            rows.append((share.name, f"{share.version}/{taken}", f"<Share>{inner}</Share>"))
+    inner = element("Name", share.name) + _properties(request, share, share)
+    if "metadata" in include:
+        inner += _metadata(share.metadata)
+    last = f"{share.version}/9999-12-31T23:59:59.9999999Z"
+    rows.append((share.name, last, f"<Share>{inner}</Share>"))
+    return rows
+
+
+def _deleted(service: Service, request: Request, share: Share, include: frozenset[str]) -> str:
+    deleted = share.deleted or 0
+    days = service.settings.soft_delete_days
+    left = max(0, days - (clock.now() - deleted) // 86_400_000_000_000)
+    properties = _properties(request, share, share).replace(
+        "</Properties>",
+        element("DeletedTime", clock.http_date(deleted))
+        + element("RemainingRetentionDays", str(left))
+        + "</Properties>",
+    )
+    inner = element("Name", share.name) + "<Deleted>true</Deleted>"
+    inner += element("Version", share.version) + properties
+    inner += _metadata(share.metadata) if "metadata" in include else ""
+    return f"<Share>{inner}</Share>"
+
+
+def _properties(request: Request, share: Share, holder: Share | Snapshot) -> str:
+    version = request.version
+    settings = json.loads(share.settings)
+    inner = element("Last-Modified", clock.http_date(holder.modified))
+    inner += element("Etag", wire.etag_of_time(holder.modified))
+    if version >= _LEASES_SINCE:
+        tags = {"status": "LeaseStatus", "state": "LeaseState", "duration": "LeaseDuration"}
+        for name, value in share_headers(holder, clock.now()):
+            inner += element(tags[name.rpartition("-")[2]], value)
+    if version >= "2015-02-21":
+        inner += element("Quota", str(holder.quota))
+    if share.is_nfs and version >= "2019-07-07":
+        inner += element("EnabledProtocols", share.protocol)
+        inner += element("RootSquash", settings.get("root_squash", "NoRootSquash"))
+    if version >= _TIERS_SINCE:
+        inner += element("AccessTier", settings.get("tier", "TransactionOptimized"))
+        inner += element("AccessTierChangeTime", clock.http_date(settings.get("tier_changed", 0)))
+        inner += element("DefaultEncryptionScope", "$account-encryption-key")
+        inner += element("DenyEncryptionScopeOverride", "false")
+    return f"<Properties>{inner}</Properties>"
+
+
+def _metadata(metadata: str | None) -> str:
+    if not metadata:
+        return "<Metadata />"
+    inner = "".join(element(name, value) for name, value in json.loads(metadata))
+    return f"<Metadata>{inner}</Metadata>"

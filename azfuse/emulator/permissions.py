@@ -1,0 +1,109 @@
+"""Security descriptors: kept once a share, named by keys.
+
+The emulator checks that SDDL has an owner, a group and a discretionary list, and keeps it as text;
+it enforces nothing, as the service enforces nothing over REST. Inherited descriptors are the two
+that the service gives below the root of a share.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from functools import lru_cache
+from typing import Final
+
+from azfuse.emulator.errors import Refusal, bad_header
+from azfuse.emulator.request import Request
+from azfuse.emulator.rows import Kind, Share
+from azfuse.emulator.store import Store
+from azfuse.rest.errors import ErrorCode
+
+#: Longest descriptor in a header, in bytes; longer ones go through Create Permission.
+MAX_HEADER: Final = 8 * 1024
+_SID: Final = r"(?:[A-Z]{2}|S-1-[0-9xXA-Fa-f-]+)"
+_ACES: Final = r"[A-Z0-9_]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))*"
+_SDDL: Final = re.compile(rf"O:{_SID}\s*G:{_SID}\s*D:{_ACES}\s*(?:S:{_ACES})?", re.ASCII)
+_KEY: Final = re.compile(r"\d{1,20}\*\d{1,20}", re.ASCII)
+_TOP: Final = "O:SYG:SYD:(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;;0x1200a9;;;BU)(A;OICIIO;GXGR;;;BU)"
+_INHERITED: Final = {
+    Kind.DIRECTORY: _TOP + "(A;OICI;0x1301bf;;;AU)(A;;FA;;;SY)(A;OICIIO;GA;;;CO)",
+    Kind.FILE: "O:SYG:SYD:(A;ID;FA;;;BA)(A;ID;FA;;;SY)(A;ID;0x1200a9;;;BU)(A;ID;0x1301bf;;;AU)",
+}
+
+
+def check_sddl(text: str) -> None:
+    """Refuse what is not SDDL with owner, group and discretionary list."""
+    if _SDDL.fullmatch(text.strip()) is None:
+        raise Refusal(ErrorCode.FILE_INVALID_PERMISSION)
+
+
+def store_permission(store: Store, share: Share, sddl: str) -> str:
+    """Keep a descriptor and return its key; the same text has the same key."""
+    key = _key(share.account, sddl)
+    store.db.execute("INSERT OR IGNORE INTO permissions VALUES (?, ?, ?)", (share.id, key, sddl))
+    return key
+
+
+def _key(account: str, sddl: str) -> str:
+    halves = (hashlib.sha256(text.encode()).digest()[:8] for text in (sddl, account))
+    return "*".join(str(int.from_bytes(half, "big")) for half in halves)
+
+
+def permission_of_key(store: Store, share: Share, key: str) -> str:
+    """Return the descriptor of a key; refuses keys of another form and unknown ones."""
+    if _KEY.fullmatch(key) is None:
+        raise bad_header("x-ms-file-permission-key", key)
+    row = store.db.execute(
+        "SELECT sddl FROM permissions WHERE share = ? AND key = ?", (share.id, key)
+    ).fetchone()
+    if row is None:
+        raise Refusal(ErrorCode.FILE_INVALID_PERMISSION_KEY)
+    return str(row[0])
+
+
+@lru_cache(maxsize=256)
+def _inherited_key(account: str, kind: Kind) -> str:
+    return _key(account, _INHERITED[kind])
+
+
+def inherited_key(share: Share, kind: Kind) -> str:
+    """Return the key of the descriptor that an entry gets when it is given none."""
+    return _inherited_key(share.account, kind)
+
+
+def store_inherited(store: Store, share: Share) -> None:
+    """Keep the descriptors behind `inherited_key`; once, when a share is made."""
+    for sddl in _INHERITED.values():
+        store_permission(store, share, sddl)
+
+
+def key_of_request(store: Store, request: Request, share: Share) -> str | None:
+    """Return the key that the permission headers ask for; None for `inherit`, `preserve`, nothing."""
+    text = request.headers.get("x-ms-file-permission")
+    key = request.headers.get("x-ms-file-permission-key")
+    if text is not None and key is not None:
+        raise bad_header("x-ms-file-permission-key", key)
+    if key is not None:
+        if key.lower() == "preserve":
+            return None
+        permission_of_key(store, share, key)
+        return key
+    if text is None or text.lower() in ("inherit", "preserve", ""):
+        return None
+    if len(text) > MAX_HEADER:
+        raise bad_header("x-ms-file-permission", text)
+    if request.headers.get("x-ms-file-permission-format", "sddl").lower() == "binary":
+        check_binary(text)
+        return store_permission(store, share, f"binary:{text}")
+    check_sddl(text)
+    return store_permission(store, share, text)
+
+
+def check_binary(text: str) -> None:
+    """Refuse what is not the base64 of a self-relative security descriptor."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raw = b""
+    if len(raw) < 20 or raw[0] != 1:
+        raise Refusal(ErrorCode.FILE_INVALID_PERMISSION)

@@ -1,0 +1,216 @@
+"""Ranges of files: Get File, Put Range, List Ranges."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from azfuse.emulator import allocation, clock, entries, files
+from azfuse.emulator.errors import Refusal, bad_header
+from azfuse.emulator.file import all_headers, compare_md5, refuse_read_only
+from azfuse.emulator.leases import check_file, lease_id
+from azfuse.emulator.properties import Headers, check_md5_header, encrypted, identity
+from azfuse.emulator.request import Request, Response, xml_response
+from azfuse.emulator.rows import Node, Place
+from azfuse.emulator.service import Service
+from azfuse.emulator.work import compute, md5_of, off_loop
+from azfuse.emulator.xml import document
+from azfuse.rest.errors import ErrorCode
+from azfuse.rest.wire import MAX_RANGE_BYTES
+
+#: From this version on a range write moves the last-write time, and may be told not to.
+WRITE_TIME_SINCE: Final = "2021-06-08"
+_RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
+#: Bytes read and sent at a time.
+_CHUNK: Final = 1024 * 1024
+
+
+def requested_range(request: Request) -> tuple[int, int | None] | None:
+    """Return first and last byte of `x-ms-range` or `Range`; None for none or a malformed one."""
+    text = request.headers.get("x-ms-range") or request.headers.get("range", "")
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2]) if match[2] else None
+    return None if last is not None and last < first else (first, last)
+
+
+async def get_file(service: Service, request: Request) -> Response:
+    """Get File: 206 with the part a valid range asks for, else 200 with all of it."""
+    given = lease_id(request.headers, "x-ms-lease-id")
+    asked = requested_range(request)
+    place, node = service.file(request)
+    check_file(node, given, writing=False)
+    headers = all_headers(request, place, node, partial=asked is not None)
+    headers.append(("Accept-Ranges", "bytes"))
+    if asked is None:
+        _refuse_range_md5(request)
+        return Response(200, headers, _bytes_of(service, node, 0, node.size), length=node.size)
+    first, last = asked
+    if first >= node.size:
+        raise Refusal(ErrorCode.INVALID_RANGE, headers=[("Content-Range", f"bytes */{node.size}")])
+    past = node.size if last is None else min(last + 1, node.size)
+    headers.append(("Content-Range", f"bytes {first}-{past - 1}/{node.size}"))
+    wants_md5 = request.headers.get("x-ms-range-get-content-md5", "").lower() == "true"
+    if past - first > MAX_RANGE_BYTES:
+        if wants_md5:
+            _refuse_range_md5(request)
+        return Response(206, headers, _bytes_of(service, node, first, past), length=past - first)
+    extents = files.extents_of(service.store, node, first, past)
+    if wants_md5 or past - first <= _CHUNK:
+        data = await compute(past - first, files.read, service.store, extents, first, past)
+        if wants_md5:
+            headers.append(("Content-MD5", await md5_of(data)))
+        return Response(206, headers, data, length=past - first)
+    return Response(206, headers, _bytes_of(service, node, first, past), length=past - first)
+
+
+def _refuse_range_md5(request: Request) -> None:
+    name = "x-ms-range-get-content-md5"
+    if request.headers.get(name, "").lower() == "true":
+        raise bad_header(name, request.headers[name])
+
+
+async def _bytes_of(service: Service, node: Node, first: int, past: int) -> AsyncIterator[bytes]:
+    # The extents are those of the moment of the request: what is written meanwhile in place may
+    # show, what replaces the file does not.
+    extents = files.extents_of(service.store, node, first, past)
+    at = first
+    while at < past:
+        stop = min(at + _CHUNK, past)
+        here = [e for e in extents if e[0] < stop and e[1] > at]
+        yield await compute(stop - at, files.read, service.store, here, at, stop)
+        at = stop
+
+
+def _write_range(request: Request) -> tuple[int, int]:
+    name = "x-ms-range" if "x-ms-range" in request.headers else "range"
+    request.required("x-ms-range" if name == "range" and name not in request.headers else name)
+    found = requested_range(request)
+    if found is None or found[1] is None:
+        raise bad_header("x-ms-range" if name == "x-ms-range" else "Range", request.headers[name])
+    return found[0], found[1] + 1
+
+
+def write_times(request: Request, node: Node) -> dict[str, Any]:
+    """Return the columns a range write changes: the ETag always, the times by version and wish."""
+    moment = clock.now(node.modified)
+    columns: dict[str, Any] = {"modified": moment}
+    if request.version < WRITE_TIME_SINCE:
+        return columns
+    columns["changed"] = moment
+    wish = request.headers.get("x-ms-file-last-write-time", "now").lower()
+    if wish not in ("now", "preserve"):
+        raise bad_header("x-ms-file-last-write-time", wish)
+    if wish == "now":
+        columns["written"] = moment
+    return columns
+
+
+def written_headers(request: Request, node: Node) -> Headers:
+    """Return the headers that answer a range write."""
+    headers = identity(node)
+    if request.version >= WRITE_TIME_SINCE:
+        headers.append(("x-ms-file-last-write-time", clock.iso(node.written)))
+    return headers
+
+
+def file_to_write(service: Service, request: Request, past: int) -> tuple[Place, Node]:
+    """Return the file that a range write names, once lease, attribute and size allow it."""
+    given = lease_id(request.headers, "x-ms-lease-id")
+    place, node = service.file(request)
+    check_writable(node, given, past)
+    return place, node
+
+
+def check_writable(node: Node, given: str | None, past: int) -> None:
+    """Refuse a write that lease, ReadOnly attribute or size do not allow."""
+    check_file(node, given, writing=True)
+    refuse_read_only(node)
+    if past > node.size:
+        raise Refusal(ErrorCode.INVALID_RANGE)
+
+
+async def put_range(service: Service, request: Request) -> Response:
+    """Put Range, update: write the body to a range within the file."""
+    how = request.required("x-ms-write")
+    if how.lower() != "update":
+        raise bad_header("x-ms-write", how)
+    first, past = _write_range(request)
+    if "content-length" not in request.headers:
+        raise Refusal(ErrorCode.MISSING_CONTENT_LENGTH_HEADER)
+    if past - first > MAX_RANGE_BYTES:
+        raise Refusal(ErrorCode.REQUEST_BODY_TOO_LARGE, ("MaxLimit", str(MAX_RANGE_BYTES)))
+    if request.content_length != past - first:
+        raise bad_header("Content-Length", str(request.content_length))
+    check_md5_header(request)
+    file_to_write(service, request, past)
+    body = await request.body(MAX_RANGE_BYTES)
+    computed = compare_md5(request, await md5_of(body))
+    node = await write_bytes(service, request, first, body)
+    headers = [
+        *written_headers(request, node),
+        *encrypted(request, writing=True),
+        ("Content-MD5", computed),
+    ]
+    return Response(201, headers)
+
+
+async def write_bytes(
+    service: Service, request: Request, first: int, body: bytes | bytearray
+) -> Node:
+    """Write *body* into the file of *request* and return the file as it is then."""
+    store = service.store
+    past = first + len(body)
+    place, node = file_to_write(service, request, past)
+    given = lease_id(request.headers, "x-ms-lease-id")
+    while True:
+        node, target = files.prepare(store, place.share, node)
+        if await off_loop(len(body), store.blobs.write, target.blob, first, body):
+            place.share = service.reload_share(place.share)
+            node = service.reload(node)
+            check_writable(node, given, past)
+            if not files.still_holds(store, place.share, node, target):
+                continue
+        with store.transaction():
+            files.commit(store, place.share, target, first, past)
+            return entries.change(store, place.share, node, write_times(request, node))
+
+
+async def clear_range(service: Service, request: Request) -> Response:
+    """Put Range, clear: make a range within the file a hole."""
+    first, past = _write_range(request)
+    if request.content_length:
+        raise bad_header("Content-Length", str(request.content_length))
+    if "content-md5" in request.headers:
+        raise bad_header("Content-MD5", request.headers["content-md5"])
+    place, node = file_to_write(service, request, past)
+    store, share = service.store, place.share
+    with store.transaction():
+        node, target = files.prepare(store, share, node)
+        files.clear(store, share, target, first, past)
+        node = entries.change(store, share, node, write_times(request, node))
+    head, tail = -(-first // 512) * 512, past // 512 * 512
+    if head < tail:
+        store.blobs.punch(target.blob, head, tail - head)
+    return Response(201, written_headers(request, node))
+
+
+async def list_ranges(service: Service, request: Request) -> Response:
+    """List Ranges: what was written and not cleared, or what changed since a snapshot."""
+    given = lease_id(request.headers, "x-ms-lease-id")
+    asked = requested_range(request)
+    place, node = service.file(request)
+    check_file(node, given, writing=False)
+    first, last = asked or (0, None)
+    past = node.size if last is None else min(last + 1, node.size)
+    extents = files.extents_of(service.store, node, first, past)
+    ranges = [
+        (max(start, first), min(end, past - 1))
+        for start, end in allocation.pages(extents, node.size)
+        if end >= first and start < past
+    ]
+    content = "".join(
+        f"<Range><Start>{start}</Start><End>{end}</End></Range>" for start, end in ranges
+    )
+    body = document(f"<Ranges>{content}</Ranges>" if content else "<Ranges />")
+    return xml_response(body, [*identity(node), ("x-ms-content-length", str(node.size))])

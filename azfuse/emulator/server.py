@@ -1,0 +1,128 @@
+"""The emulator on a port: uvicorn, and the two things that ASGI cannot say.
+
+Header names keep the letter case they are written in, in both directions, because metadata names
+are given back as they were written; and a connection can be reset.
+"""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from azfuse.emulator.app import HEADER_NAME, RESET, Emulator
+from azfuse.emulator.request import WRITTEN_NAMES
+
+log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message is one sentence for the user."""
+
+
+class WrittenName(bytes):
+    """A header name that keeps its letter case where uvicorn lower-cases it."""
+
+    __slots__ = ()
+
+    def lower(self) -> bytes:
+        """Return the name as it is."""
+        return self
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, with names as they were written, and a way to reset."""
+
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        super().on_message_begin()
+        self.written_names: dict[str, str] = {}
+        extensions: Any = {
+            WRITTEN_NAMES: self.written_names,
+            HEADER_NAME: WrittenName,
+            RESET: self.reset,
+        }
+        self.scope["extensions"] = extensions
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, and remember how the names of metadata are written."""
+        lowered = name.lower()
+        if name != lowered and lowered.startswith(b"x-ms-meta-"):
+            self.written_names[lowered.decode("latin-1")] = name.decode("latin-1")
+        super().on_header(name, value)
+
+    def reset(self) -> None:
+        """Send a TCP reset and forget the connection."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            # Lingering for 0 seconds makes the kernel send RST instead of FIN.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if self.cycle is not None:
+            # The answer counts as given, or uvicorn would complain and send a 500.
+            self.cycle.response_started = True
+            self.cycle.response_complete = True
+        self.transport.abort()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 picks a free one. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(f"port {port} on {host} is in use by another program") from error
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except (OverflowError, UnicodeError) as error:
+        sock.close()
+        raise CannotListen(f"cannot listen on {host}:{port}: {error}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def serve(app: Emulator, sock: socket.socket, ready: Callable[[], None]) -> None:
+    """Answer requests on *sock* until SIGTERM or SIGINT; call *ready* once they are answered."""
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=120,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    asyncio.run(_serve(server, sock, ready))
+
+
+async def _serve(server: uvicorn.Server, sock: socket.socket, ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # A second signal does not wait for requests under way.
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop)
+    task = asyncio.create_task(server._serve([sock]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    if not task.done():
+        ready()
+    await task

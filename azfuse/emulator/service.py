@@ -1,0 +1,108 @@
+"""What every handler works with: the store, the accounts, the settings of the emulator."""
+
+from dataclasses import dataclass, field
+
+from azfuse.emulator import clock, entries
+from azfuse.emulator.errors import Refusal, bad_query
+from azfuse.emulator.request import Request
+from azfuse.emulator.rows import Kind, Node, Place, Share, Snapshot
+from azfuse.emulator.store import Store
+from azfuse.rest import wire
+from azfuse.rest.errors import ErrorCode
+
+
+@dataclass(slots=True)
+class Settings:
+    """How the emulated service behaves where real accounts differ."""
+
+    #: GiB of a share that asks for none, and the most it may ask for.
+    default_quota: int = 102400
+    max_quota: int = 102400
+    #: Seconds for which the name of a deleted share cannot be used again (the service: 30).
+    share_delete_seconds: float = 0.0
+    #: Days for which a deleted share can be restored; 0 switches soft delete off.
+    soft_delete_days: int = 0
+    #: Bytes that each share may hold, by name; finer than a quota in GiB, for tests.
+    quota_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Service:
+    """The emulated service. `keys` are the account keys, decoded, by account."""
+
+    store: Store
+    keys: dict[str, bytes]
+    settings: Settings = field(default_factory=Settings)
+
+    def share(self, request: Request) -> Share:
+        """Return the share of a request; refuses with ShareNotFound."""
+        share = self.store.share(request.account, request.share)
+        if share is None:
+            raise Refusal(ErrorCode.SHARE_NOT_FOUND)
+        self.apply_quota(share)
+        return share
+
+    def apply_quota(self, share: Share) -> None:
+        """Give a share the finer quota that a test has set for it."""
+        share.quota_bytes = self.settings.quota_bytes.get(
+            share.name, self.settings.quota_bytes.get("*")
+        )
+
+    def snapshot(self, request: Request, share: Share) -> Snapshot | None:
+        """Return the snapshot a request reads, None for the living share."""
+        text = request.query.get("sharesnapshot")
+        if text is None:
+            return None
+        try:
+            taken = wire.parse_time(text)
+        except ValueError:
+            raise bad_query(
+                "sharesnapshot", text, "Must be in the specific snapshot date time format."
+            ) from None
+        snapshot = self.store.snapshot(share.id, taken)
+        if snapshot is None:
+            raise Refusal(ErrorCode.SHARE_NOT_FOUND)
+        return snapshot
+
+    def place(self, request: Request) -> Place:
+        """Follow the path of a request in the living share or in the snapshot asked for."""
+        share = self.share(request)
+        path = request.path(nfs=share.is_nfs)
+        return entries.find(self.store, share, path, self.snapshot(request, share))
+
+    def entry(self, request: Request, kind: Kind) -> tuple[Place, Node]:
+        """Return where a request leads and what is there.
+
+        Refuses with ResourceNotFound where there is nothing, or something of another kind.
+        """
+        place = self.place(request)
+        if place.node is None or place.node.kind != kind:
+            raise Refusal(ErrorCode.RESOURCE_NOT_FOUND)
+        return place, place.node
+
+    def file(self, request: Request) -> tuple[Place, Node]:
+        """Return the file a request names."""
+        return self.entry(request, Kind.FILE)
+
+    def directory(self, request: Request) -> tuple[Place, Node]:
+        """Return the directory a request names."""
+        return self.entry(request, Kind.DIRECTORY)
+
+    def reload(self, node: Node) -> Node:
+        """Return a node as it is after an await; refuses with ResourceNotFound if it is gone."""
+        fresh = self.store.node(node.id)
+        if fresh is None:
+            raise Refusal(ErrorCode.RESOURCE_NOT_FOUND)
+        return fresh
+
+    def reload_share(self, share: Share) -> Share:
+        """Return a share as it is after an await; refuses with ShareNotFound if it is gone."""
+        fresh = self.store.share_by_id(share.id)
+        if fresh.deleted is not None:
+            raise Refusal(ErrorCode.SHARE_NOT_FOUND)
+        self.apply_quota(fresh)
+        return fresh
+
+    def now(self) -> int:
+        """Return the present in Unix nanoseconds."""
+        return clock.now()

@@ -1,0 +1,54 @@
+"""Work on bytes: on the loop's thread when there are few, in a worker thread when there are many."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, ParamSpec, TypeVar
+
+import anyio.to_thread
+
+from azfuse.emulator.errors import Refusal
+from azfuse.emulator.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Bytes up to which a read, a write or a hash is quicker than the way to another thread and back.
+INLINE: Final = 64 * 1024
+
+
+async def off_loop(size: int, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    """Do *work* on *size* bytes; return whether other requests may have run meanwhile."""
+    if size <= INLINE:
+        work(*args, **kwargs)
+        return False
+    await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))
+    return True
+
+
+async def compute(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what *work* on *size* bytes gives; other requests may run meanwhile."""
+    if size <= INLINE:
+        return work(*args, **kwargs)
+    return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))
+
+
+def md5(data: bytes | bytearray) -> str:
+    """Return the MD5 of *data* as headers carry it."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+async def md5_of(data: bytes | bytearray) -> str:
+    """Return the MD5 of *data* as headers carry it; other requests may run meanwhile."""
+    return await compute(len(data), md5, data)
+
+
+@contextmanager
+def removing_if_refused(store: Store, blob: int) -> Iterator[None]:
+    """Remove a blob that was written ahead if what is inside refuses the request."""
+    try:
+        yield
+    except Refusal:
+        store.blobs.remove(blob)
+        raise
