@@ -1,0 +1,80 @@
+"""`azfuse demo`: an emulator, a share, a mount, and real programs on it, every result checked."""
+
+import signal
+import time
+from collections import Counter
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from azfuse.cli.demo_stage import Stage
+from azfuse.cli.demo_steps import STEPS
+from azfuse.mount.errors import MountError
+
+
+@click.command()
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="MB",
+    help="Size of the large file.",
+)
+def demo(size: int) -> None:
+    """Show a mounted share at work: real programs on it, every result checked.
+
+    Needs no Azure account: an emulator on this machine serves the share. Leaves
+    nothing mounted, running or on disk.
+    """
+    # As Ctrl-C does, so that everything is taken down again.
+    signal.signal(signal.SIGTERM, _interrupt)
+    began = time.monotonic()
+    rows: list[tuple[str, float, Counter[str]]] = []
+    with Stage(size) as stage:
+        click.echo(f"An emulator serves {stage.endpoint}, its data is in {stage.root}/data.")
+        click.echo(f"Share demo is mounted on {stage.share}.")
+        stage.take_requests()
+        for number, (title, step) in enumerate(STEPS, start=1):
+            click.echo()
+            click.echo(click.style(f"{number}. {title}", bold=True))
+            step_began = time.monotonic()
+            step(stage)
+            rows.append((title, time.monotonic() - step_began, stage.take_requests()))
+    click.echo()
+    _show_requests(rows)
+    seconds = time.monotonic() - began
+    skipped = f" ({'; '.join(stage.skipped)})" if stage.skipped else ""
+    click.echo(f"\nAll {stage.checks} checks passed in {seconds:.0f} s{skipped}; nothing is left.")
+    click.echo(
+        "Next: azfuse mount ACCOUNT/SHARE DIRECTORY with AZURE_STORAGE_KEY set; "
+        "azfuse mount --help has the options."
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    # Cleaning up is not to be interrupted by an impatient second one.
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _show_requests(rows: list[tuple[str, float, Counter[str]]]) -> None:
+    """Print what each step cost, as the emulator counted it."""
+    width = max(len(title) for title, _, _ in rows)
+    click.echo(click.style("Requests per step, as the emulator counted them", bold=True))
+    click.echo(f"{'step':{width}}  seconds  requests  of these")
+    total: Counter[str] = Counter()
+    for title, seconds, requests in rows:
+        total += requests
+        click.echo(f"{title:{width}}  {seconds:7.1f}  {requests.total():8}  {_most(requests)}")
+    elapsed = sum(seconds for _, seconds, _ in rows)
+    click.echo(f"{'all':{width}}  {elapsed:7.1f}  {total.total():8}  {_most(total)}")
+    if not total:
+        raise MountError("the emulator counted no request: the demo has not shown anything")
+
+
+def _most(requests: Counter[str]) -> str:
+    shown = [f"{count} {name}" for name, count in requests.most_common(3)]
+    return ", ".join([*shown, "..."] if len(requests) > 3 else shown)

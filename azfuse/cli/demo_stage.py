@@ -1,0 +1,243 @@
+"""What the demo stands on: an emulator, a mount, and programs run with their output shown."""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import click
+import trio
+
+from azfuse.mount.errors import MountError
+from azfuse.mount.mountpoint import MOUNT_TYPE, check_machine, mounted_here
+from azfuse.mount.unmount import fusermount
+from azfuse.rest.auth import SharedKey
+from azfuse.rest.endpoint import Endpoint
+from azfuse.rest.share import Share
+from azfuse.rest.transport import Transport
+from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+
+SHARE: Final = "demo"
+#: No program of the demo takes this many seconds unless something hangs.
+_PROGRAM_TIMEOUT: Final = 300
+_START_TIMEOUT: Final = 30
+#: Lines of a program's output that are shown.
+_LINES_SHOWN: Final = 12
+
+
+class Stage:
+    """The demo's place: a temporary directory with `data`, `local` and the mounted `share`.
+
+    A context manager; at its end nothing is left, however the demo ended.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.checks = 0
+        #: Why steps were left out.
+        self.skipped: list[str] = []
+        self.root = Path()
+        self.share = Path()
+        self.endpoint = ""
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        check_machine(allow_other=False)
+        with ExitStack() as stack:
+            self.root = Path(tempfile.mkdtemp(prefix="azfuse-demo-"))
+            stack.callback(self._remove)
+            for name in ("data", "local", "share", "home"):
+                (self.root / name).mkdir()
+            self.share = self.root / "share"
+            stack.callback(self._stop_emulator, self._start_emulator())
+            trio.run(self._create_share)
+            # Before the mount: an interrupted one must be taken away as well.
+            stack.callback(self._clear_mount)
+            self.mount()
+            self._closing = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None and issubclass(exc_type, Exception):
+            self._show_log()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._closing.close()
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _start_emulator(self) -> subprocess.Popen[bytes]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}"
+        words = ["emulator", "--data", str(self.root / "data"), "--port", str(port)]
+        with (self.root / "emulator.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "azfuse", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Its own session: Ctrl-C must not take it from under the mount.
+                start_new_session=True,
+            )
+        try:
+            self._await_emulator(process, port)
+        except BaseException:
+            # An interrupt too: nobody else knows of the process yet.
+            self._stop_emulator(process)
+            raise
+        return process
+
+    def _await_emulator(self, process: subprocess.Popen[bytes], port: int) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        said = (self.root / "emulator.log").read_text(errors="replace").strip()
+        raise MountError(f"the emulator did not start: {said.rpartition(chr(10))[2] or 'no word'}")
+
+    def _stop_emulator(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    async def _create_share(self) -> None:
+        credentials = SharedKey(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
+        async with Transport(Endpoint.parse(self.endpoint), credentials) as transport:
+            await Share(transport, SHARE).create_share(quota=100)
+
+    def mount(self) -> None:
+        """Mount the share as anyone would, with `azfuse mount`."""
+        options = f"state-dir={self.root / 'state'},log-file={self.root / 'mount.log'}"
+        self._azfuse("mount", f"{self.endpoint}/{SHARE}", str(self.share), "-o", options)
+
+    def unmount(self) -> None:
+        """Unmount, which waits until everything is saved."""
+        self._azfuse("unmount", str(self.share))
+
+    def _azfuse(self, *words: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "azfuse", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROGRAM_TIMEOUT,
+            # Not the person's own account, which the environment may name.
+            env={name: text for name, text in os.environ.items() if not name.startswith("AZURE_")},
+            check=False,
+        )
+        if done.returncode != 0:
+            raise MountError(done.stderr.strip().removeprefix("azfuse: "))
+
+    def _clear_mount(self) -> None:
+        mount = mounted_here(self.share)
+        if mount is None or mount.kind != MOUNT_TYPE:
+            return
+        try:
+            self.unmount()
+        except (MountError, ValueError, subprocess.TimeoutExpired) as error:
+            click.echo(f"azfuse demo: {error}", err=True)
+            fusermount(self.share, lazy=True)
+
+    def _remove(self) -> None:
+        if mounted_here(self.share) is not None:
+            raise MountError(f"{self.share} could not be unmounted, so {self.root} is left there")
+        shutil.rmtree(self.root)
+
+    def _show_log(self) -> None:
+        log = self.root / "mount.log"
+        if log.exists():
+            click.echo("The last lines of the mount's log:", err=True)
+            for line in log.read_text(errors="replace").splitlines()[-20:]:
+                click.echo(f"  {line}", err=True)
+
+    def take_requests(self) -> Counter[str]:
+        """Return what the emulator was asked since the last time, by operation."""
+        raise NotImplementedError
+
+    def run(
+        self, *words: str, cwd: str = "", given: str = "", quiet: bool = False, status: int = 0
+    ) -> str:
+        """Run a program in the stage (or in *cwd* of it), show it, and return its output.
+
+        Raises MountError where it does not end with *status*.
+        """
+        where = f"{cwd}$" if cwd else "$"
+        click.echo(f"   {where} {shlex.join(words)}{' < ...' if given else ''}")
+        done = subprocess.run(
+            words,
+            cwd=self.root / cwd,
+            env=self._environment(),
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_PROGRAM_TIMEOUT,
+            check=False,
+        )
+        lines = done.stdout.splitlines()
+        shown = [] if quiet and done.returncode == status else lines[:_LINES_SHOWN]
+        for line in shown:
+            click.echo(f"   {line}")
+        if len(shown) < len(lines) and not quiet:
+            click.echo(f"   ... ({len(lines) - len(shown)} more lines)")
+        self.check(
+            done.returncode == status, f"{words[0]} ended with status {done.returncode}", show=False
+        )
+        return done.stdout
+
+    def _environment(self) -> Mapping[str, str]:
+        """Make an environment in which the person's own settings change nothing."""
+        name, mail = "Azfuse Demo", "demo@example.invalid"
+        return {
+            **os.environ,
+            "HOME": str(self.root / "home"),
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": mail,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": mail,
+        }
+
+    def check(self, holds: bool, what: str, *, show: bool = True) -> None:
+        """Count a check. Raises MountError with *what* where it does not hold."""
+        self.checks += 1
+        if not holds:
+            raise MountError(f"demo: a check failed: {what}")
+        if show:
+            click.echo(f"   checked: {what}")
+
+    def available(self, programs: Sequence[str]) -> bool:
+        """Say whether *programs* are installed; a step without them is skipped, and said so."""
+        missing = [name for name in programs if shutil.which(name) is None]
+        if missing:
+            self.skipped.append(f"skipped for want of {', '.join(missing)}")
+            click.echo(f"   skipped: {', '.join(missing)} not installed")
+        return not missing
