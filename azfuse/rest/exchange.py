@@ -1,9 +1,9 @@
 """One request and its answer, between the operations and the HTTP client."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import httpx
 import trio
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azfuse.rest.counters import OperationCounters
+
+T = TypeVar("T")
 
 #: Largest piece of a body handed to the network at once: the write timeout is for one piece.
 PIECE_BYTES: Final = 1024 * 1024
@@ -51,23 +53,44 @@ class BodyStream(httpx.AsyncByteStream):
         self._body = body
         self._length = length
         self._counters = counters
+        self._running: AsyncGenerator[bytes, None] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        sent = 0
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._running = self._run()
+        return self._running
+
+    async def aclose(self) -> None:
+        """End a body that was not sent to its end, and whatever makes it."""
+        if self._running is not None:
+            await self._running.aclose()
+
+    async def _run(self) -> AsyncGenerator[bytes, None]:
         if isinstance(self._body, bytes):
             for piece in _pieces(self._body):
                 yield piece
                 self._counters.bytes_sent += len(piece)
             return
-        async for chunk in self._body():
-            sent += len(chunk)
-            if sent > self._length:
-                raise ValueError(f"the body is longer than the {self._length} bytes announced")
-            for piece in _pieces(chunk):
-                yield piece
-                self._counters.bytes_sent += len(piece)
+        sent = 0
+        async with _closing(self._body()) as chunks:
+            async for chunk in chunks:
+                sent += len(chunk)
+                if sent > self._length:
+                    raise ValueError(f"the body is longer than the {self._length} bytes announced")
+                for piece in _pieces(chunk):
+                    yield piece
+                    self._counters.bytes_sent += len(piece)
         if sent < self._length:
             raise ValueError(f"the body has {sent} bytes, not the {self._length} announced")
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncIterable[T]) -> AsyncIterator[AsyncIterable[T]]:
+    """Close *chunks* at the end if it can be closed: trio wants generators closed at once."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
 
 
 def _pieces(chunk: bytes | memoryview) -> "Iterator[bytes]":
@@ -131,15 +154,17 @@ class Exchange:
         text = self.headers.get("content-length", "")
         return int(text) if text.isdecimal() else None
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes. Raises TryFailed where it is cut short."""
         received = 0
+        # Not aiter_raw(): the stream itself costs three async generators less a chunk.
+        body = cast("httpx.AsyncByteStream", self._response.stream)
         with translated_errors():
-            # Not aiter_raw(): the stream itself costs three async generators less a chunk.
-            async for chunk in cast("httpx.AsyncByteStream", self._response.stream):
-                received += len(chunk)
-                self._counters.bytes_received += len(chunk)
-                yield chunk
+            async with _closing(aiter(body)) as chunks:
+                async for chunk in chunks:
+                    received += len(chunk)
+                    self._counters.bytes_received += len(chunk)
+                    yield chunk
         expected = self.content_length
         if self._has_body and expected is not None and received < expected:
             raise TryFailed(
@@ -152,11 +177,12 @@ class Exchange:
         """Return the whole body. Raises TryFailed, and InvalidResponse for an absurd length."""
         chunks: list[bytes] = []
         length = 0
-        async for chunk in self.iter_bytes():
-            length += len(chunk)
-            if length > MAX_ANSWER_BYTES:
-                raise InvalidResponse(f"{self.operation}: more than {MAX_ANSWER_BYTES} bytes")
-            chunks.append(chunk)
+        async with aclosing(self.iter_bytes()) as body:
+            async for chunk in body:
+                length += len(chunk)
+                if length > MAX_ANSWER_BYTES:
+                    raise InvalidResponse(f"{self.operation}: more than {MAX_ANSWER_BYTES} bytes")
+                chunks.append(chunk)
         return b"".join(chunks)
 
     async def close(self) -> None:

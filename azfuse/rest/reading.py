@@ -1,7 +1,7 @@
 """Reading files: Get File, to a reader's taste or straight into a buffer."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from azfuse.rest.errors import ErrorCode, InvalidResponse, ServiceError, ServiceUnavailable
@@ -24,15 +24,16 @@ class Download:
         self.offset = _first_byte(exchange)
         self.length: int = exchange.content_length or 0
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes, once.
 
         Raises ServiceUnavailable where it is cut short. It is not asked for
         again: only the reader knows whether bytes of a newer state would fit.
         """
         try:
-            async for chunk in self._exchange.iter_bytes():
-                yield chunk
+            async with aclosing(self._exchange.iter_bytes()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except TryFailed as failure:
             raise ServiceUnavailable(f"{_OPERATION}: {failure}") from failure
 
@@ -78,17 +79,20 @@ class _Filling:
                 f"{_OPERATION}: bytes from {_first_byte(exchange)} instead of {expected}"
             )
         self._etag = properties.etag
-        async for chunk in exchange.iter_bytes():
-            end = self.received + len(chunk)
-            if end > len(self._buffer):
-                if exchange.status == 200:  # The range was not understood; the rest is not ours.
-                    self._buffer[self.received :] = chunk[: self.missing]
-                    self.received = len(self._buffer)
-                    return properties
-                raise InvalidResponse(f"{_OPERATION}: more bytes than asked for")
-            self._buffer[self.received : end] = chunk
-            self.received = end
+        async with aclosing(exchange.iter_bytes()) as chunks:
+            async for chunk in chunks:
+                self._take(chunk, whole=exchange.status == 200)
         return properties
+
+    def _take(self, chunk: bytes, *, whole: bool) -> None:
+        if len(chunk) > self.missing:
+            # Only a service that took no notice of the range may send more than asked for.
+            if not whole:
+                raise InvalidResponse(f"{_OPERATION}: more bytes than asked for")
+            chunk = chunk[: self.missing]
+        end = self.received + len(chunk)
+        self._buffer[self.received : end] = chunk
+        self.received = end
 
 
 class FileReading(Resource):

@@ -69,6 +69,7 @@ class TryFailed(Exception):  # noqa: N818 # a signal within rest, never seen out
         uncertain: bool,
         retry_after: float | None = None,
         lasting: bool = False,
+        answered: bool = False,
     ) -> None:
         #: A connection was made.
         self.connected = connected
@@ -76,6 +77,8 @@ class TryFailed(Exception):  # noqa: N818 # a signal within rest, never seen out
         self.uncertain = uncertain
         #: Seconds the service asked to wait.
         self.retry_after = retry_after
+        #: An answer came, and is counted.
+        self.answered = answered
         #: Trying again is of no use, a wrong certificate say.
         self.lasting = lasting
         super().__init__(reason)
@@ -103,6 +106,7 @@ class TryFailed(Exception):  # noqa: N818 # a signal within rest, never seen out
             connected=True,
             uncertain=not throttled,
             retry_after=_parse_retry_after(headers),
+            answered=True,
         )
 
 
@@ -131,15 +135,24 @@ def _parse_retry_after(headers: dict[str, str]) -> float | None:
 class Effort:
     """All tries of one request: counts, remembers, waits, and names the end."""
 
-    __slots__ = ("_connected", "_deadline", "_policy", "reauthorized", "tries", "uncertain", "what")
+    __slots__ = (
+        "_connected",
+        "_deadline",
+        "_policy",
+        "operation",
+        "path",
+        "reauthorized",
+        "tries",
+        "uncertain",
+    )
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._deadline = trio.current_time() + policy.timeout
         self._connected = False
         self.tries = 0
-        #: The operation and its path, for people.
-        self.what = ""
+        self.operation = ""
+        self.path = ""
         #: An earlier try may have taken effect.
         self.uncertain = False
         #: New credentials were asked for once because the service refused the old ones.
@@ -156,6 +169,7 @@ class Effort:
 
         Raises ConnectionFailed or ServiceUnavailable when there is to be none.
         """
+        what = f"{self.operation} {self.path}"
         self._connected |= failure.connected
         self.uncertain |= failure.uncertain
         left = self._deadline - trio.current_time()
@@ -164,11 +178,9 @@ class Effort:
             # The last try comes right before the end, rather than not at all.
             delay = min(self._policy.delay(self.tries), left)
         if failure.lasting or left <= 0 or delay > left:
-            log.warning("%s: giving up after %d tries: %s", self.what, self.tries, failure)
+            log.warning("%s: giving up after %d tries: %s", what, self.tries, failure)
             kind = ServiceUnavailable if self._connected else ConnectionFailed
-            raise kind(f"{self.what}: {failure} ({self.tries} tries)") from failure
+            raise kind(f"{what}: {failure} ({self.tries} tries)") from failure
         level = logging.WARNING if self.tries == 1 else logging.DEBUG
-        log.log(
-            level, "%s: try %d failed, next in %.2f s: %s", self.what, self.tries, delay, failure
-        )
+        log.log(level, "%s: try %d failed, next in %.2f s: %s", what, self.tries, delay, failure)
         await trio.sleep(delay)

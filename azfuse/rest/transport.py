@@ -141,7 +141,7 @@ class Transport:
                     finally:
                         await exchange.close()
             except TryFailed as failure:
-                await effort.pause(failure)
+                await self._recover(effort, failure)
 
     @asynccontextmanager
     async def open(self, build: Build) -> AsyncIterator[Exchange]:
@@ -161,7 +161,13 @@ class Transport:
                     stack.push_async_callback(exchange.close)
                     yield exchange
                     return
-            await effort.pause(lost)
+            await self._recover(effort, lost)
+
+    async def _recover(self, effort: Effort, failure: TryFailed) -> None:
+        """Count a lost try and wait for the next. Raises what the request ends with."""
+        if not failure.answered:
+            self.counters.of(effort.operation).errors += 1
+        await effort.pause(failure)
 
     async def _head(self, build: Build, effort: Effort) -> tuple[Exchange, float]:
         """Make one try as far as the head of a good answer, and say what time its body has left.
@@ -172,7 +178,7 @@ class Transport:
         while True:
             async with self._versions.trial() as version:
                 call = build(version)
-                effort.what = f"{call.operation} {call.path}"
+                effort.operation, effort.path = call.operation, call.path
                 time_allowed = effort.try_time(call.body_length + call.answer_length)
                 deadline = trio.current_time() + time_allowed
                 with translated_errors(), trio.fail_after(time_allowed):
@@ -227,12 +233,12 @@ class Transport:
         if effort.tries > 1:
             counters.retries += 1
         request = await self._prepare(call, version)
-        request.stream = BodyStream(call.body, call.body_length, counters)
+        body = BodyStream(call.body, call.body_length, counters)
+        request.stream = body
         try:
             response = await self._client.send(request, stream=True)
-        except httpx.TransportError:
-            counters.errors += 1
-            raise
+        finally:
+            await body.aclose()
         if response.status_code >= 400:
             counters.errors += 1
             if response.status_code == 503:

@@ -22,34 +22,44 @@ def is_version_refusal(error: ServiceError) -> bool:
     )
 
 
+class _Probe:
+    """One try of a version that nobody has had an answer for."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        #: The answer told something of the version.
+        self.learned = False
+
+
 class VersionChoice:
     """The version in use. A given *version* is pinned: never changed, however it is answered."""
 
     def __init__(self, version: str | None) -> None:
         self.version = version or NEWEST_VERSION
         self.settled = version is not None
-        self._probe: trio.Event | None = None
+        self._probe: _Probe | None = None
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[str]:
-        """Hold the version for one try; where none is settled, wait once for the try of another.
+        """Hold the version for one try; where none is settled, wait for who is finding it.
 
         A prober that fails lets all who waited go at once, so that a dead network
         does not make them queue for one time-out after the other.
         """
-        if self.settled:
+        abandoned = False
+        while not self.settled and not abandoned and self._probe is not None:
+            probe = self._probe
+            await probe.over.wait()
+            abandoned = not probe.learned
+        if self.settled or abandoned:
             yield self.version
             return
-        if self._probe is not None:
-            await self._probe.wait()
-            yield self.version
-            return
-        probe = self._probe = trio.Event()
+        probe = self._probe = _Probe()
         try:
             yield self.version
         finally:
             self._probe = None
-            probe.set()
+            probe.over.set()
 
     def accept(self) -> None:
         """Keep the present version: the service knows it."""
@@ -62,6 +72,8 @@ class VersionChoice:
         """
         if self.settled or refused not in VERSIONS:
             return False
+        if self._probe is not None:
+            self._probe.learned = True
         if refused != self.version:
             return True
         index = VERSIONS.index(refused)
