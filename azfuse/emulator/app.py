@@ -45,6 +45,7 @@ Handler = Callable[[Service, Request], Awaitable[Response]]
 #: Key in `scope["extensions"]` of a function that resets the connection at once.
 RESET: Final = "azfuse.reset"
 #: Key of what a header name is made with, so that the server keeps its letter case.
+_FRAMING: Final = frozenset({"Content-Length", "Transfer-Encoding", "Connection"})
 HEADER_NAME: Final = "azfuse.header_name"
 _SERVER: Final = "Windows-Azure-File/1.0 Microsoft-HTTPAPI/2.0"
 _FRONT_SERVER: Final = "Microsoft-HTTPAPI/2.0"
@@ -261,11 +262,16 @@ class _Exchange:
     async def _start(self, status: int, headers: list[tuple[str, str]]) -> None:
         extensions = self._scope.get("extensions") or {}
         make: Callable[[bytes], bytes] = extensions.get(HEADER_NAME, bytes)
+
+        def name_of(name: str) -> bytes:
+            # The server must recognise the headers that frame the message.
+            return name.lower().encode() if name in _FRAMING else make(name.encode("latin-1"))
+
         await self._send(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [(make(n.encode("latin-1")), v.encode("latin-1")) for n, v in headers],
+                "headers": [(name_of(n), v.encode("latin-1")) for n, v in headers],
             }
         )
 
