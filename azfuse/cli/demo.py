@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from azfuse.cli.demo_stage import Stage
+from azfuse.cli.demo_stage import Stage, Usage
 from azfuse.cli.demo_steps import STEPS
 from azfuse.mount.errors import MountError
 
@@ -31,17 +31,17 @@ def demo(size: int) -> None:
     # As Ctrl-C does, so that everything is taken down again.
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
-    rows: list[tuple[str, float, Counter[str]]] = []
+    rows: list[tuple[str, float, Usage]] = []
     with Stage(size) as stage:
         click.echo(f"An emulator serves {stage.endpoint}, its data is in {stage.root}/data.")
         click.echo(f"Share demo is mounted on {stage.share}.")
-        stage.take_requests()
+        stage.take_usage()
         for number, (title, step) in enumerate(STEPS, start=1):
             click.echo()
             click.echo(click.style(f"{number}. {title}", bold=True))
             step_began = time.monotonic()
             step(stage)
-            rows.append((title, time.monotonic() - step_began, stage.take_requests()))
+            rows.append((title, time.monotonic() - step_began, stage.take_usage()))
     click.echo()
     _show_requests(rows)
     seconds = time.monotonic() - began
@@ -60,21 +60,23 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _show_requests(rows: list[tuple[str, float, Counter[str]]]) -> None:
+def _show_requests(rows: list[tuple[str, float, Usage]]) -> None:
     """Print what each step cost, as the emulator counted it."""
+    everything = Usage(
+        sum((usage.requests for _, _, usage in rows), Counter()),
+        sum(usage.bytes_up for _, _, usage in rows),
+        sum(usage.bytes_down for _, _, usage in rows),
+    )
+    if not everything.requests:
+        raise MountError("the emulator counted no request: the demo has not shown anything")
+    rows = [*rows, ("all", sum(seconds for _, seconds, _ in rows), everything)]
     width = max(len(title) for title, _, _ in rows)
     click.echo(click.style("Requests per step, as the emulator counted them", bold=True))
-    click.echo(f"{'step':{width}}  seconds  requests  of these")
-    total: Counter[str] = Counter()
-    for title, seconds, requests in rows:
-        total += requests
-        click.echo(f"{title:{width}}  {seconds:7.1f}  {requests.total():8}  {_most(requests)}")
-    elapsed = sum(seconds for _, seconds, _ in rows)
-    click.echo(f"{'all':{width}}  {elapsed:7.1f}  {total.total():8}  {_most(total)}")
-    if not total:
-        raise MountError("the emulator counted no request: the demo has not shown anything")
-
-
-def _most(requests: Counter[str]) -> str:
-    shown = [f"{count} {name}" for name, count in requests.most_common(3)]
-    return ", ".join([*shown, "..."] if len(requests) > 3 else shown)
+    click.echo(f"{'step':{width}}  seconds  requests   MB up  MB down  most of them")
+    for title, seconds, usage in rows:
+        up, down = usage.bytes_up / 1e6, usage.bytes_down / 1e6
+        most = ", ".join(f"{count} {name}" for name, count in usage.requests.most_common(3))
+        click.echo(
+            f"{title:{width}}  {seconds:7.1f}  {usage.requests.total():8}  {up:6.1f}  {down:7.1f}"
+            f"  {most}"
+        )

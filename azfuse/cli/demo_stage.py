@@ -1,5 +1,6 @@
 """What the demo stands on: an emulator, a mount, and programs run with their output shown."""
 
+import json
 import os
 import shlex
 import shutil
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -34,6 +37,15 @@ _PROGRAM_TIMEOUT: Final = 300
 _START_TIMEOUT: Final = 30
 #: Lines of a program's output that are shown.
 _LINES_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Requests by operation, and bytes of their bodies to and from the service."""
+
+    requests: Counter[str]
+    bytes_up: int
+    bytes_down: int
 
 
 class Stage:
@@ -175,9 +187,19 @@ class Stage:
             for line in log.read_text(errors="replace").splitlines()[-20:]:
                 click.echo(f"  {line}", err=True)
 
-    def take_requests(self) -> Counter[str]:
-        """Return what the emulator was asked since the last time, by operation."""
-        raise NotImplementedError
+    def take_usage(self) -> Usage:
+        """Return what the emulator was asked since the last time."""
+        server = self.endpoint.rpartition("/")[0]
+        url = f"{server}/-/admin/requests"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 # our own emulator
+            counted = json.load(answer)
+        reset = urllib.request.Request(url, method="DELETE")  # noqa: S310 # our own emulator
+        with urllib.request.urlopen(reset, timeout=10):  # noqa: S310 # our own emulator
+            return Usage(
+                Counter({name: one["requests"] for name, one in counted["operations"].items()}),
+                counted["bytes_in"],
+                counted["bytes_out"],
+            )
 
     def run(
         self, *words: str, cwd: str = "", given: str = "", quiet: bool = False, status: int = 0
