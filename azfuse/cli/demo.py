@@ -1,8 +1,10 @@
 """`azfuse demo`: an emulator, a share, a mount, and real programs on it, every result checked."""
 
 import signal
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -40,10 +42,10 @@ def demo(size: int) -> None:
             click.echo()
             click.echo(click.style(f"{number}. {title}", bold=True))
             step_began = time.monotonic()
-            step(stage)
+            _run(title, step, stage)
             rows.append((title, time.monotonic() - step_began, stage.take_usage()))
     click.echo()
-    _show_requests(rows)
+    show_usage(rows)
     seconds = time.monotonic() - began
     skipped = f" ({'; '.join(stage.skipped)})" if stage.skipped else ""
     click.echo(f"\nAll {stage.checks} checks passed in {seconds:.0f} s{skipped}; nothing is left.")
@@ -53,6 +55,13 @@ def demo(size: int) -> None:
     )
 
 
+def _run(title: str, step: Callable[[Stage], None], stage: Stage) -> None:
+    try:
+        step(stage)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MountError(f"demo: {title}: {error}") from error
+
+
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del frame
     # Cleaning up is not to be interrupted by an impatient second one.
@@ -60,7 +69,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _show_requests(rows: list[tuple[str, float, Usage]]) -> None:
+def show_usage(rows: list[tuple[str, float, Usage]]) -> None:
     """Print what each step cost, as the emulator counted it."""
     everything = Usage(
         sum((usage.requests for _, _, usage in rows), Counter()),

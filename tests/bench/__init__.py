@@ -1,0 +1,1 @@
+"""`python -m tests.bench`: what a handful of workloads cost, in requests and in seconds."""
