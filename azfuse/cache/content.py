@@ -46,7 +46,7 @@ class FileContent:
     """
 
     __slots__ = (
-        "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "own_changes",
+        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "own_changes",
         "remote_end", "remote_size", "size", "truncations",
     )  # fmt: skip
 

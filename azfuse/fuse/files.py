@@ -10,6 +10,7 @@ from azfuse.cache.content import FileContent
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.descriptors import holds
 from azfuse.fuse.handles import FileHandle
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.remote_file import InodeFile
@@ -52,7 +53,7 @@ class Files:
         """
         if inode.file is None:
             inode.file = self.new_file(inode)
-        handle = FileHandle(inode, inode.file, flags, Readahead(self._tree.settings.readahead))
+        handle = FileHandle(inode, inode.file, flags, pid, Readahead(self._tree.settings.readahead))
         keep = await self._confirm(inode, inode.file, flags, pid)
         if flags & os.O_TRUNC and handle.writable and inode.size:
             self.truncate(inode, 0)
@@ -132,6 +133,16 @@ class Files:
         """Return when every byte written so far is on the share (fsync(2), close(2))."""
         if not file.scratch:
             await self._writeback.flush(file)
+
+    async def close(self, handle: FileHandle) -> None:
+        """Do what close(2) waits for: see that every byte is on the share.
+
+        Where nothing was written yet and the process has the file open still, by
+        another descriptor, the close of that one will do.
+        """
+        untouched = not handle.file.content.size
+        if not (untouched and holds(handle.pid, handle.inode.number)):
+            await self.flush(handle.file)
 
     async def flush_below(self, directory: Inode) -> None:
         """Create the new files of *directory* on the share (fsync(2) of a directory)."""

@@ -14,11 +14,12 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """What one open(2) of a file needs to remember."""
+    """What one open(2) of a file needs to remember. `pid` is the thread that opened it."""
 
     inode: Inode
     file: CachedFile
     flags: int
+    pid: int
     readahead: Readahead
 
     @property

@@ -233,7 +233,7 @@ class Operations(pyfuse3.Operations):
         """Bring what was written to the share: a close(2) waits for this."""
         handle = self._open_files[fh]
         if handle.writable:
-            await self.files.flush(handle.file)
+            await self.files.close(handle)
 
     @handler
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
