@@ -132,9 +132,7 @@ def _given_smb_headers(smb: SmbSettings, version: str) -> dict[str, str]:
     if smb.attributes is not None:
         given = smb.attributes
         headers["x-ms-file-attributes"] = (
-            format_attributes(given).replace(" ", "")
-            if isinstance(given, FileAttributes)
-            else given
+            format_attributes(given) if isinstance(given, FileAttributes) else given
         )
     if smb.creation_time is not None:
         headers["x-ms-file-creation-time"] = _time_text(smb.creation_time)
