@@ -4,6 +4,8 @@ Functions here are short and do not await. What a snapshot can see is kept in th
 the functions that change it; callers need not think of snapshots.
 """
 
+# ruff: noqa: S608 - statements are put together from column names of schema.py, never from input
+
 from collections.abc import Sequence
 from typing import Any, Final
 

@@ -22,8 +22,8 @@ _NOT_AUTHORIZED: Final = "This request is not authorized to perform this operati
 _TEXTS: Final[dict[str, tuple[int, str]]] = {
     ErrorCode.AUTHENTICATION_FAILED: (
         403,
-        "Server failed to authenticate the request. Make sure the value of Authorization header "
-        "is formed correctly including the signature.",
+        ("Server failed to authenticate the request. Make sure the value of Authorization header "
+        "is formed correctly including the signature."),
     ),
     ErrorCode.AUTHORIZATION_FAILURE: (403, f"{_NOT_AUTHORIZED}."),
     ErrorCode.AUTHORIZATION_PERMISSION_MISMATCH: (
@@ -42,21 +42,21 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         400, "The specified file permission key does not exist."),
     ErrorCode.FILE_OAUTH_RESTRICTED_TO_SRP: (
         409,
-        "This API does not support bearer tokens. For OAuth, use the Storage Resource Provider "
-        "APIs instead. Learn more: https://aka.ms/azurefiles/restapi.",
+        ("This API does not support bearer tokens. For OAuth, use the Storage Resource Provider "
+        "APIs instead. Learn more: https://aka.ms/azurefiles/restapi."),
     ),
     ErrorCode.INTERNAL_ERROR: (500, _SERVER_SIDE),
     ErrorCode.INVALID_AUTHENTICATION_INFO: (
-        401, "Server failed to authenticate the request. Please refer to the information in the "
-        "www-authenticate header."),
+        401, ("Server failed to authenticate the request. Please refer to the information in the "
+        "www-authenticate header.")),
     ErrorCode.INVALID_CONTINUATION_TOKEN: (400, "The specified marker is not valid."),
     ErrorCode.INVALID_FILE_OR_DIRECTORY_PATH_NAME: (
         400, "The specified path name is too long or has too many subdirectories."),
     ErrorCode.INVALID_HEADER_VALUE: (
         400, "The value for one of the HTTP headers is not in the correct format."),
     ErrorCode.INVALID_INPUT: (400, "One of the request inputs is not valid."),
-    ErrorCode.INVALID_MD5: (400, "The MD5 value specified in the request is invalid. MD5 value "
-                            "must be 128 bits and base64-encoded."),
+    ErrorCode.INVALID_MD5: (400, ("The MD5 value specified in the request is invalid. MD5 value "
+                            "must be 128 bits and base64-encoded.")),
     ErrorCode.INVALID_METADATA: (
         400, "The metadata specified is invalid. It has characters that are not permitted."),
     ErrorCode.INVALID_QUERY_PARAMETER_VALUE: (
@@ -65,21 +65,21 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         416, "The range specified is invalid for the current size of the resource."),
     ErrorCode.INVALID_RESOURCE_NAME: (
         400, "The specifed resource name contains invalid characters."),
-    ErrorCode.INVALID_URI: (400, "The requested URI does not represent any resource on the "
-                            "server."),
+    ErrorCode.INVALID_URI: (400, ("The requested URI does not represent any resource on the "
+                            "server.")),
     ErrorCode.INVALID_XML_DOCUMENT: (400, "XML specified is not syntactically valid."),
     ErrorCode.INVALID_XML_NODE_VALUE: (
         400, "The value for one of the XML nodes is not in the correct format."),
     ErrorCode.LEASE_ALREADY_PRESENT: (409, "There is already a lease present."),
     ErrorCode.LEASE_IS_BREAKING_AND_CANNOT_BE_ACQUIRED: (
-        409, "The lease ID matched, but the lease is currently in breaking state and cannot be "
-        "acquired until it is broken."),
+        409, ("The lease ID matched, but the lease is currently in breaking state and cannot be "
+        "acquired until it is broken.")),
     ErrorCode.LEASE_IS_BROKEN_AND_CANNOT_BE_RENEWED: (
-        409, "The lease ID matched, but the lease has been broken explicitly and cannot be "
-        "renewed."),
+        409, ("The lease ID matched, but the lease has been broken explicitly and cannot be "
+        "renewed.")),
     ErrorCode.LEASE_ID_MISSING: (
-        412, "There is currently a lease on the {what} and no lease ID was specified in the "
-        "request."),
+        412, ("There is currently a lease on the {what} and no lease ID was specified in the "
+        "request.")),
     ErrorCode.LEASE_ID_MISMATCH_WITH_FILE_OPERATION: (
         412, "The lease ID specified did not match the lease ID for the {what}."),
     ErrorCode.LEASE_ID_MISMATCH_WITH_CONTAINER_OPERATION: (
@@ -94,8 +94,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         412, "There is currently no lease on the {what}."),
     ErrorCode.LEASE_NOT_PRESENT_WITH_LEASE_OPERATION: (
         409, "There is currently no lease on the {what}."),
-    ErrorCode.MD5_MISMATCH: (400, "The MD5 value specified in the request did not match with the "
-                             "MD5 value calculated by the server."),
+    ErrorCode.MD5_MISMATCH: (400, ("The MD5 value specified in the request did not match with the "
+                             "MD5 value calculated by the server.")),
     ErrorCode.METADATA_TOO_LARGE: (
         400, "The metadata specified exceeds the maximum allowed limit (8KB)."),
     ErrorCode.MISSING_CONTENT_LENGTH_HEADER: (411, "Content-Length HTTP header is missing."),
@@ -108,8 +108,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         500, "Operation could not be completed within the specified time."),
     ErrorCode.OUT_OF_RANGE_INPUT: (400, "One of the request inputs is out of range."),
     ErrorCode.OUT_OF_RANGE_QUERY_PARAMETER_VALUE: (
-        400, "One of the query parameters specified in the request URI is outside the permissible "
-        "range."),
+        400, ("One of the query parameters specified in the request URI is outside the permissible "
+        "range.")),
     ErrorCode.PARENT_NOT_FOUND: (404, "The specified parent path does not exist."),
     ErrorCode.READ_ONLY_ATTRIBUTE: (
         409, "The specified resource is read-only and cannot be modified at this time."),
@@ -127,8 +127,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         409, "The share has snapshots and the operation requires no snapshots."),
     ErrorCode.SHARE_NOT_FOUND: (404, "The specified share does not exist."),
     ErrorCode.SHARE_SIZE_LIMIT_REACHED: (
-        409, "The share size limit has been reached. The request would exceed the quota of the "
-        "share."),
+        409, ("The share size limit has been reached. The request would exceed the quota of the "
+        "share.")),
     ErrorCode.SHARE_SNAPSHOT_NOT_FOUND: (404, "The specified share snapshot was not found."),
     ErrorCode.UNSUPPORTED_HEADER: (
         400, "One of the HTTP headers specified in the request is not supported."),
@@ -139,9 +139,9 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
     CRC64_CONDITION_NOT_MET: (412, "The Crc64 condition specified was not met."),
     DELETE_SHARE_WHEN_SNAPSHOT_LEASED: (
         409,
-        "Unable to delete share because one or more share snapshots have active leases. Release "
+        ("Unable to delete share because one or more share snapshots have active leases. Release "
         "the share snapshot leases or delete the share with the include-leased parameter for "
-        "x-ms-delete-snapshots.",
+        "x-ms-delete-snapshots."),
     ),
     PREVIOUS_SNAPSHOT_NOT_FOUND: (409, "The previous snapshot is not found."),
     SHARE_SNAPSHOT_COUNT_EXCEEDED: (
@@ -149,7 +149,7 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
 }  # fmt: skip
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 (an answer, not an accident)
     """A request is answered with an error.
 
     `front` marks refusals made before the file front end (version, unknown comp or

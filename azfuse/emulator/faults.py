@@ -1,5 +1,4 @@
-"""Faults on purpose: latency, a narrow line, errors before and after the effect, cut and stalled
-bodies, expired tokens, a full share.
+"""Faults on purpose: latency, a narrow line, errors, lost connections, stalls, a full share.
 
 All of it is plain data that can be read and replaced as JSON while the emulator runs (admin.py):
 
@@ -100,7 +99,7 @@ class Faults:
         """Take over the settings given; those not named are switched off. Raises FaultError."""
         known = {f.name for f in fields(self) if not f.name.startswith("_")}
         if unknown := set(settings) - known:
-            raise FaultError(f"unknown setting {sorted(unknown)[0]!r}; known are {sorted(known)}")
+            raise FaultError(f"unknown setting {min(unknown)!r}; known are {sorted(known)}")
         try:
             rules = [Rule(**rule) for rule in settings.get("rules", [])]
             latency = float(settings.get("latency_ms") or 0)
@@ -136,7 +135,7 @@ class Faults:
             await anyio.sleep(delay / 1000)
 
     async def carry(self, count: int) -> None:
-        """Let *count* bytes pass the line, which all requests share. Checkpoints if it is narrow."""
+        """Let *count* bytes pass the line that all requests share. Checkpoints if it is narrow."""
         if self.bandwidth_mib is None or count == 0:
             return
         now = anyio.current_time()

@@ -31,7 +31,7 @@ BODY_SINCE = "2026-06-06"
 
 
 async def create_file(service: Service, request: Request) -> Response:
-    """Create File: make a file of zeros, or replace one, with its first bytes if there is a body."""
+    """Create File: make a file of zeros, or replace one; a body is its first bytes."""
     size = _checked_size(request)
     given = lease_id(request.headers, "x-ms-lease-id")
     body = await _first_bytes(request, size)

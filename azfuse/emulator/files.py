@@ -145,7 +145,7 @@ def extents_of(store: Store, node: Node, first: int, past: int) -> list[allocati
     return allocation.mapped(store.db, node.content, first, past)
 
 
-def share_content(store: Store, share: Share, source: Node, other: Share) -> int | None:
+def share_content(store: Store, source: Node, other: Share) -> int | None:
     """Return a new content for a file of *other* with the bytes of *source*; nothing is copied."""
     if source.content is None:
         return None

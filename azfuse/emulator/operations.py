@@ -1,4 +1,4 @@
-"""Which operation a request is, from which version on there is one, and which permission it needs."""
+"""Which operation a request is, since which version, and which permission it needs."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -71,7 +71,7 @@ OPERATIONS: Final = _table(
     _o("DeleteFile", "path", "d", writes=True),
     _o("RenameFile", "path", "cw", "2021-04-10", writes=True),
     _o("PutRange", "path", "w", writes=True),
-    _o("PutRange(clear)", "path", "w", writes=True),
+    _o("ClearRange", "path", "w", writes=True),
     _o("PutRangeFromURL", "path", "w", "2019-02-02", writes=True),
     _o("ListRanges", "path", "r"),
     _o("CopyFile", "path", "cw", "2015-02-21", writes=True),
@@ -184,5 +184,5 @@ def _by_headers(name: str, request: Request) -> str:
         if "x-ms-copy-source" in headers:
             return "PutRangeFromURL"
         if headers.get("x-ms-write", "").lower() == "clear":
-            return "PutRange(clear)"
+            return "ClearRange"
     return name

@@ -78,7 +78,7 @@ def store_inherited(store: Store, share: Share) -> None:
 
 
 def key_of_request(store: Store, request: Request, share: Share) -> str | None:
-    """Return the key that the permission headers ask for; None for `inherit`, `preserve`, nothing."""
+    """Return the key that the headers ask for; None for `inherit`, `preserve` and nothing."""
     text = request.headers.get("x-ms-file-permission")
     key = request.headers.get("x-ms-file-permission-key")
     if text is not None and key is not None:

@@ -82,12 +82,14 @@ async def _bytes_of(service: Service, node: Node, first: int, past: int) -> Asyn
         at = stop
 
 
-def _write_range(request: Request) -> tuple[int, int]:
-    name = "x-ms-range" if "x-ms-range" in request.headers else "range"
-    request.required("x-ms-range" if name == "range" and name not in request.headers else name)
+def write_range(request: Request) -> tuple[int, int]:
+    """Return first and past-the-last byte of a range to write; both ends must be given."""
+    name = "Range" if "range" in request.headers else "x-ms-range"
+    name = "x-ms-range" if "x-ms-range" in request.headers else name
+    text = request.required(name.lower() if name == "Range" else name)
     found = requested_range(request)
     if found is None or found[1] is None:
-        raise bad_header("x-ms-range" if name == "x-ms-range" else "Range", request.headers[name])
+        raise bad_header(name, text)
     return found[0], found[1] + 1
 
 
@@ -135,7 +137,7 @@ async def put_range(service: Service, request: Request) -> Response:
     how = request.required("x-ms-write")
     if how.lower() != "update":
         raise bad_header("x-ms-write", how)
-    first, past = _write_range(request)
+    first, past = write_range(request)
     if "content-length" not in request.headers:
         raise Refusal(ErrorCode.MISSING_CONTENT_LENGTH_HEADER)
     if past - first > MAX_RANGE_BYTES:
@@ -178,7 +180,7 @@ async def write_bytes(
 
 async def clear_range(service: Service, request: Request) -> Response:
     """Put Range, clear: make a range within the file a hole."""
-    first, past = _write_range(request)
+    first, past = write_range(request)
     if request.content_length:
         raise bad_header("Content-Length", str(request.content_length))
     if "content-md5" in request.headers:
@@ -199,7 +201,7 @@ async def list_ranges(service: Service, request: Request) -> Response:
     """List Ranges: what was written and not cleared, or what changed since a snapshot."""
     given = lease_id(request.headers, "x-ms-lease-id")
     asked = requested_range(request)
-    place, node = service.file(request)
+    _, node = service.file(request)
     check_file(node, given, writing=False)
     first, last = asked or (0, None)
     past = node.size if last is None else min(last + 1, node.size)

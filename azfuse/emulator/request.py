@@ -24,7 +24,7 @@ MAX_METADATA_BYTES: Final = 8 * 1024
 _TRAILING_DOT_SINCE: Final = "2022-11-02"
 
 
-class ClientGone(Exception):
+class ClientGone(Exception):  # noqa: N818 (it says what happened)
     """The client closed the connection before its request was read."""
 
 
@@ -77,7 +77,7 @@ class Request:
         return clean_path(self.parts, keep_dots=self.flag("x-ms-allow-trailing-dot"), nfs=nfs)
 
     def flag(self, name: str) -> bool:
-        """Read a boolean header, False when absent; trailing dots only where the version has them."""
+        """Read a boolean header, False when absent or when the version lacks trailing dots."""
         value = self.headers.get(name, "").lower()
         if value not in ("", "true", "false"):
             raise bad_header(name, value)
@@ -207,7 +207,7 @@ def parse(scope: Scope, receive: Receive, accounts: frozenset[str]) -> Request:
         share=parts[0] if parts else "",
         parts=parts[1:],
         path_style=path_style,
-        query=_query(scope["query_string"].decode("latin-1")),
+        query=parse_query(scope["query_string"].decode("latin-1")),
         headers=headers,
         header_list=header_list,
         written_names=extensions.get(WRITTEN_NAMES)
@@ -216,7 +216,8 @@ def parse(scope: Scope, receive: Receive, accounts: frozenset[str]) -> Request:
     )
 
 
-def _query(text: str) -> dict[str, str]:
+def parse_query(text: str) -> dict[str, str]:
+    """Decode a query; names are lower-cased, repeated values sorted and joined with commas."""
     query: dict[str, list[str]] = {}
     # A plus sign is a plus sign in this protocol, not a blank.
     for name, value in parse_qsl(text.replace("+", "%2B"), keep_blank_values=True):

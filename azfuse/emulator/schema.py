@@ -9,9 +9,9 @@ the next. A row carries the epoch it was `born` in; who changes or removes a row
 see (`born <= shares.frozen_to`) first puts it into `past_names` or `past_nodes` with the epoch in
 which it `died`. A snapshot of epoch e sees the rows with born <= e < died, the living ones included.
 
-The bytes of a file are a `contents` row and its `extents`: which bytes were written, and which blob
-holds them, at the same offset. A blob is one sparse file. Only `contents.blob` may be written to;
-blobs that a snapshot or a copy also refers to are in nobody's `blob` and so never change again.
+The bytes of a file are a `contents` row and its `extents`: which bytes were written, and which
+blob holds them, at the same offset. A blob is one sparse file. Only `contents.blob` may be written
+to; blobs that a snapshot or a copy also refers to are in nobody's `blob` and so never change again.
 """
 
 from typing import Final

@@ -4,6 +4,8 @@ A deleted share is only marked; its rows and blobs are collected bit by bit by `
 application calls after other requests, and wholly when the store is opened.
 """
 
+# ruff: noqa: S608 - statements are put together from column names of schema.py, never from input
+
 from azfuse.emulator import clock, files
 from azfuse.emulator.rows import Share, Snapshot
 from azfuse.emulator.store import Store

@@ -6,6 +6,8 @@ committed, and what a kill leaves behind is collected when the store is opened. 
 to the disk: a power cut may cost the last seconds.)
 """
 
+# ruff: noqa: S608 - statements are put together from column names of schema.py, never from input
+
 import fcntl
 import sqlite3
 from collections.abc import Iterator
@@ -30,7 +32,7 @@ _SNAPSHOT: Final = ", ".join(SNAPSHOT_COLUMNS)
 _NODE: Final = ", ".join(NODE_COLUMNS)
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(Exception):  # noqa: N818 (it says what happened)
     """The data directory cannot be used; the message is one sentence for the user."""
 
 
@@ -193,7 +195,7 @@ class Store:
         return Node(*row) if row else None
 
     def update(self, table: str, row: int, changes: dict[str, Any]) -> None:
-        """Set columns of one row of a table of ours; the names come from the code, not from users."""
+        """Set columns of one row; the names come from the code, not from users."""
         columns = ", ".join(f"{column} = ?" for column in changes)
         self.db.execute(f"UPDATE {table} SET {columns} WHERE id = ?", (*changes.values(), row))
 

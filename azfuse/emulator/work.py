@@ -1,4 +1,4 @@
-"""Work on bytes: on the loop's thread when there are few, in a worker thread when there are many."""
+"""Work on bytes: on the loop's thread if there are few, in a worker thread if there are many."""
 
 import base64
 import hashlib
