@@ -31,7 +31,14 @@ def demo(size: int) -> None:
     nothing mounted, running or on disk.
     """
     # As Ctrl-C does, so that everything is taken down again.
-    signal.signal(signal.SIGTERM, _interrupt)
+    handler = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _demo(size)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _demo(size: int) -> None:
     began = time.monotonic()
     rows: list[tuple[str, float, Usage]] = []
     with Stage(size) as stage:

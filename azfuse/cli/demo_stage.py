@@ -88,11 +88,11 @@ class Stage:
     ) -> None:
         if exc_type is not None and issubclass(exc_type, Exception):
             self._show_log()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self._closing.close()
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, handler)
 
     def _start_emulator(self) -> subprocess.Popen[bytes]:
         with socket.socket() as probe:
