@@ -110,6 +110,7 @@ class Namespace:
         inode.mtime, inode.ctime = inode.facts.last_write_time, inode.facts.change_time
         inode.file_id = inode.facts.file_id
         inode.number = tree.table.number_for(inode.file_id)
+        tree.made_empty(inode)
         return self._placed(inode)
 
     def _new(self, parent: Inode, name: str, mode: int, uid: int, gid: int, rdev: int = 0) -> Inode:

@@ -2,8 +2,9 @@
 
 An entry whose mode and owner are the mount's defaults carries nothing. Every
 other one carries them as metadata and has the System attribute, so that a
-listing shows which entries need one more request. The ReadOnly attribute stands
-for a file without write bits.
+listing shows which entries need one more request. Without the attribute the
+metadata does not count: taking an entry back to the defaults is one request. The
+ReadOnly attribute stands for a file without write bits.
 """
 
 import stat
@@ -78,7 +79,7 @@ class PosixPolicy:
         else:
             kind = stat.S_IFREG if target is None else stat.S_IFLNK
         posix = self.default(kind)
-        if not self.fixed and facts.metadata:
+        if not self.fixed and facts.metadata and FileAttributes.SYSTEM in facts.attributes:
             posix = _stored(facts.metadata, posix)
         if stat.S_ISREG(posix.mode) and FileAttributes.READ_ONLY in facts.attributes:
             posix = replace(posix, mode=posix.mode & ~_WRITE_BITS)
@@ -102,7 +103,7 @@ class PosixPolicy:
             kept |= FileAttributes.READ_ONLY
             default = replace(default, mode=default.mode & ~_WRITE_BITS)
         if posix == default and kind in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
-            return kept, others
+            return kept, dict(metadata)
         ours = {_MODE: f"{posix.mode:07o}", _UID: str(posix.uid), _GID: str(posix.gid)}
         if posix.rdev:
             ours[_RDEV] = str(posix.rdev)

@@ -165,11 +165,16 @@ class InodeFile:
 
 def changed(tree: Tree, inode: Inode, written: Written, asked: float, **changes: object) -> None:
     """Note in the facts of *inode* that a change of ours was answered with *written*."""
-    if inode.facts is not None:
-        probed = inode.link_etag == inode.facts.etag
-        inode.facts = inode.facts.after(written, asked, **changes)
-        if probed:
+    before = inode.facts
+    if before is not None:
+        inode.facts = before.after(written, asked, **changes)
+        if inode.link_etag == before.etag:
             inode.link_etag = inode.facts.etag
+        untouched = written.smb.last_write_time == before.last_write_time
+        if untouched and inode.file is not None and inode.file.content.etag == before.etag:
+            # Every write moves the time of the last one, ours and everybody's. Where it has
+            # not moved, what was cached under the old ETag is also what the new one stands for.
+            inode.file.content.etag = inode.facts.etag
         tree.entered(inode)
     inode.changed_at = tree.clock()
 

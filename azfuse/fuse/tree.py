@@ -378,6 +378,10 @@ class Tree:
                     del listing.entries[self.key(inode.name)]
         self._listings.drop(inode)
 
+    def made_empty(self, directory: Inode) -> None:
+        """Note that *directory* was just made: there is nothing in it to ask for."""
+        self._listings.put(directory, Listing((), self.clock()))
+
     def drop_listing(self, *parents: Inode | None) -> None:
         """Forget the listings of *parents*: something is not as we believed."""
         for parent in parents:
