@@ -21,7 +21,7 @@ from azfuse.rest.counters import Counters
 from azfuse.rest.endpoint import Endpoint
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.exchange import BodyStream, Build, Call, Exchange, translated_errors
-from azfuse.rest.pool import make_client
+from azfuse.rest.pool import make_http_transport
 from azfuse.rest.retry import Effort, RetryPolicy, TryFailed
 from azfuse.rest.versions import VersionChoice, is_version_refusal
 from azfuse.rest.wire import format_http_date, parse_http_date
@@ -62,7 +62,7 @@ class Transport:
         self._versions = VersionChoice(version)
         self._slots = trio.Semaphore(max_connections)
         self._host = endpoint.origin.partition("://")[2]
-        self._client = make_client(endpoint, max_connections, http_transport)
+        self._network = http_transport or make_http_transport(endpoint, max_connections)
         self._timeout = {
             "connect": self.retry.connect_timeout,
             "read": self.retry.read_timeout,
@@ -72,7 +72,7 @@ class Transport:
         }
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._network.__aenter__()
         return self
 
     async def __aexit__(
@@ -81,7 +81,7 @@ class Transport:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._client.__aexit__(exc_type, exc_value, traceback)
+        await self._network.__aexit__(exc_type, exc_value, traceback)
 
     @property
     def version(self) -> str:
@@ -236,7 +236,7 @@ class Transport:
         body = BodyStream(call.body, call.body_length, counters)
         request.stream = body
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._network.handle_async_request(request)
         finally:
             await body.aclose()
         if response.status_code >= 400:
