@@ -46,17 +46,15 @@ lint: setup
 bench: setup
 	$(bin)/python -m tests.bench
 
-# A private virtual environment; DESTDIR is cut out of the scripts' first lines again.
+# A private virtual environment; DESTDIR is cut out of its scripts again.
 install:
-	@.ci/bootstrap
-	$(bin)/python -m venv "$(DESTDIR)$(libdir)"
+	python=$$(.ci/bootstrap python) && "$$python" -m venv "$(DESTDIR)$(libdir)"
 	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
 	    --force-reinstall --no-deps .
 	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
 	    ".[emulator,identity]"
-	if [ -n "$(DESTDIR)" ]; then \
-	    grep -rlI "^#!$(DESTDIR)" "$(DESTDIR)$(libdir)/bin" | xargs -r sed -i "1s|^#!$(DESTDIR)|#!|"; \
-	fi
+	[ -z "$(DESTDIR)" ] || grep -rlIF "$(DESTDIR)" "$(DESTDIR)$(libdir)/bin" \
+	    "$(DESTDIR)$(libdir)/pyvenv.cfg" | xargs -r sed -i "s|$(DESTDIR)||g"
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)"
 	ln -sfn "$(libdir)/bin/azfuse" "$(DESTDIR)$(PREFIX)/bin/azfuse"
 	ln -sfn "$(libdir)/bin/mount.azfuse" "$(DESTDIR)$(SBINDIR)/mount.azfuse"
