@@ -5,7 +5,10 @@ extent, so that a file written front to back has a single row.
 """
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
+from operator import itemgetter
 
 #: first byte, byte past the last, blob
 Extent = tuple[int, int, int]
@@ -78,3 +81,30 @@ def pages(extents: Iterable[Extent], size: int) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return [(start, end - 1) for start, end in merged]
+
+
+def changes(
+    before: list[Extent], after: list[Extent], size: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return what was written and what was cleared between two maps, in the form of `pages`.
+
+    Bytes that both maps find in the same blob are the same bytes: a blob that a snapshot sees is
+    never written again.
+    """
+    edges = sorted({edge for first, past, _ in (*before, *after) for edge in (first, past)})
+    written: list[Extent] = []
+    cleared: list[Extent] = []
+    for first, past in pairwise(edges):
+        old, new = _blob_at(before, first), _blob_at(after, first)
+        if new is not None and new != old:
+            written.append((first, past, 0))
+        elif new is None and old is not None:
+            cleared.append((first, past, 0))
+    return pages(written, size), pages(cleared, size)
+
+
+def _blob_at(extents: list[Extent], offset: int) -> int | None:
+    index = bisect_right(extents, offset, key=itemgetter(0)) - 1
+    if index < 0 or extents[index][1] <= offset:
+        return None
+    return extents[index][2]

@@ -78,7 +78,7 @@ def find(
     """
     root_id = "1" if share.is_nfs else "0"
     if not path:
-        root = _node_at(store, share.root, snapshot)
+        root = node_at(store, share.root, snapshot)
         return Place(share, share.root, root_id, "", root, (), snapshot)
     parent, parent_file_id = share.root, root_id
     ancestors = [parent]
@@ -100,7 +100,8 @@ def find(
     )
 
 
-def _node_at(store: Store, node: int, snapshot: Snapshot | None) -> Node | None:
+def node_at(store: Store, node: int, snapshot: Snapshot | None) -> Node | None:
+    """Return a node as it is, or as a snapshot sees it."""
     if snapshot is None:
         return store.node(node)
     row = store.db.execute(

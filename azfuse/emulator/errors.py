@@ -6,11 +6,10 @@ from typing import Final
 from azfuse.rest.errors import ErrorCode
 
 # Codes that only the emulator names; azfuse itself never meets them.
-COPY_ID_MISMATCH: Final = "CopyIdMismatch"
 CRC64_CONDITION_NOT_MET: Final = "Crc64ConditionNotMet"
 DELETE_SHARE_WHEN_SNAPSHOT_LEASED: Final = "DeleteShareWhenSnapshotLeased"
 SHARE_SNAPSHOT_COUNT_EXCEEDED: Final = "ShareSnapshotCountExceeded"
-PREVIOUS_SNAPSHOT_NOT_FOUND: Final = "PreviousSnapshotNotFound"
+FILE_GENERATION_MISMATCH: Final = "FileGenerationMismatch"
 
 #: One child element of an error body: its name and its text.
 Detail = tuple[str, str]
@@ -143,7 +142,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         "the share snapshot leases or delete the share with the include-leased parameter for "
         "x-ms-delete-snapshots."),
     ),
-    PREVIOUS_SNAPSHOT_NOT_FOUND: (409, "The previous snapshot is not found."),
+    FILE_GENERATION_MISMATCH: (
+        409, "The file was created anew or renamed since the previous snapshot."),
     SHARE_SNAPSHOT_COUNT_EXCEEDED: (
         409, "The snapshot count against this share has been exceeded."),
 }  # fmt: skip

@@ -18,8 +18,8 @@ from azfuse.rest.wire import MAX_COMPONENT, MAX_PATH
 
 MAX_DEPTH: Final = 250
 _SHARE: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9])*", re.ASCII)
-_FORBIDDEN: Final = re.compile('["\\\\/:|<>*?\x00-\x1f\x7f\x81]')
-_FORBIDDEN_ON_NFS: Final = re.compile("[/\x00]")
+_FORBIDDEN: Final = re.compile('["\\\\/:|<>*?\x00-\x1f\x7f\x81\ud800-\udfff]')
+_FORBIDDEN_ON_NFS: Final = re.compile("[/\x00\ud800-\udfff]")
 _DEVICES: Final = frozenset(
     {"PRN", "AUX", "NUL", "CON", "CLOCK$"}
     | {f"{port}{digit}" for port in ("LPT", "COM") for digit in range(1, 10)}
@@ -47,10 +47,8 @@ def check_share_name(name: str) -> None:
 def split_path(raw: str) -> list[str]:
     """Decode a percent-encoded path into its components; `%2F` separates like `/`."""
     if "%" in raw:
-        try:
-            raw = unquote_to_bytes(raw).decode()
-        except UnicodeDecodeError:
-            raise Refusal(ErrorCode.INVALID_RESOURCE_NAME) from None
+        # What is no UTF-8 becomes lone surrogates, which the checks of names refuse.
+        raw = unquote_to_bytes(raw).decode(errors="surrogateescape")
     return [part for part in raw.split("/") if part]
 
 

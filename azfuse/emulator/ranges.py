@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from azfuse.emulator import allocation, clock, entries, files
-from azfuse.emulator.errors import Refusal, bad_header
+from azfuse.emulator.errors import FILE_GENERATION_MISMATCH, Refusal, bad_header
 from azfuse.emulator.file import all_headers, compare_md5, refuse_read_only
 from azfuse.emulator.leases import check_file, lease_id
 from azfuse.emulator.properties import Headers, check_md5_header, encrypted, identity
@@ -19,6 +19,8 @@ from azfuse.rest.wire import MAX_RANGE_BYTES
 
 #: From this version on a range write moves the last-write time, and may be told not to.
 WRITE_TIME_SINCE: Final = "2021-06-08"
+#: From this version on changes since a snapshot can be listed.
+DIFF_SINCE: Final = "2020-02-10"
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
 #: Bytes read and sent at a time.
 _CHUNK: Final = 1024 * 1024
@@ -147,13 +149,13 @@ async def put_range(service: Service, request: Request) -> Response:
     check_md5_header(request)
     file_to_write(service, request, past)
     body = await request.body(MAX_RANGE_BYTES)
-    computed = compare_md5(request, await md5_of(body))
+    computed = ""
+    if service.settings.answer_md5 or "content-md5" in request.headers:
+        computed = compare_md5(request, await md5_of(body))
     node = await write_bytes(service, request, first, body)
-    headers = [
-        *written_headers(request, node),
-        *encrypted(request, writing=True),
-        ("Content-MD5", computed),
-    ]
+    headers = [*written_headers(request, node), *encrypted(request, writing=True)]
+    if computed:
+        headers.append(("Content-MD5", computed))
     return Response(201, headers)
 
 
@@ -201,18 +203,38 @@ async def list_ranges(service: Service, request: Request) -> Response:
     """List Ranges: what was written and not cleared, or what changed since a snapshot."""
     given = lease_id(request.headers, "x-ms-lease-id")
     asked = requested_range(request)
-    _, node = service.file(request)
+    place, node = service.file(request)
     check_file(node, given, writing=False)
+    extents = files.extents_of(service.store, node, 0, node.size)
+    written, cleared = allocation.pages(extents, node.size), list[tuple[int, int]]()
+    if "prevsharesnapshot" in request.query and request.version >= DIFF_SINCE:
+        before = _extents_before(service, request, place, node)
+        written, cleared = allocation.changes(before, extents, node.size)
     first, last = asked or (0, None)
-    past = node.size if last is None else min(last + 1, node.size)
-    extents = files.extents_of(service.store, node, first, past)
-    ranges = [
-        (max(start, first), min(end, past - 1))
-        for start, end in allocation.pages(extents, node.size)
-        if end >= first and start < past
-    ]
+    last = node.size - 1 if last is None else last
+    found = sorted([(*r, "Range") for r in written] + [(*r, "ClearRange") for r in cleared])
     content = "".join(
-        f"<Range><Start>{start}</Start><End>{end}</End></Range>" for start, end in ranges
+        f"<{tag}><Start>{max(start, first)}</Start><End>{min(end, last)}</End></{tag}>"
+        for start, end, tag in found
+        if end >= first and start <= last
     )
     body = document(f"<Ranges>{content}</Ranges>" if content else "<Ranges />")
     return xml_response(body, [*identity(node), ("x-ms-content-length", str(node.size))])
+
+
+def _extents_before(
+    service: Service, request: Request, place: Place, node: Node
+) -> list[allocation.Extent]:
+    """Return the extents that the file had in `prevsharesnapshot`, none if it was not there."""
+    snapshot = service.snapshot(request, place.share, "prevsharesnapshot")
+    old = entries.node_at(service.store, node.id, snapshot)
+    path = request.path(nfs=place.share.is_nfs)
+    try:
+        there = entries.find(service.store, place.share, path, snapshot).node
+    except Refusal:
+        there = None
+    if there is not None and there.id != node.id:
+        raise Refusal(FILE_GENERATION_MISMATCH)
+    if old is not None and there is None and not request.flag("x-ms-file-support-rename"):
+        raise Refusal(FILE_GENERATION_MISMATCH)
+    return files.extents_of(service.store, old, 0, old.size) if old else []

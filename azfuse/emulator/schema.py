@@ -7,7 +7,8 @@ touches one row however large the tree below it is.
 Snapshots copy nothing. Every share counts epochs; a snapshot freezes the current one and starts
 the next. A row carries the epoch it was `born` in; who changes or removes a row that a snapshot can
 see (`born <= shares.frozen_to`) first puts it into `past_names` or `past_nodes` with the epoch in
-which it `died`. A snapshot of epoch e sees the rows with born <= e < died, the living ones included.
+which it `died`. A snapshot of epoch e sees the rows with born <= e < died, and the living ones
+with born <= e.
 
 The bytes of a file are a `contents` row and its `extents`: which bytes were written, and which
 blob holds them, at the same offset. A blob is one sparse file. Only `contents.blob` may be written

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from azfuse.emulator import clock, entries
 from azfuse.emulator.errors import Refusal, bad_query
+from azfuse.emulator.names import check_share_name
 from azfuse.emulator.request import Request
 from azfuse.emulator.rows import Kind, Node, Place, Share, Snapshot
 from azfuse.emulator.store import Store
@@ -22,6 +23,9 @@ class Settings:
     share_delete_seconds: float = 0.0
     #: Days for which a deleted share can be restored; 0 switches soft delete off.
     soft_delete_days: int = 0
+    #: Answer Put Range with the MD5 of its bytes though the client sent none, as the service does.
+    #: It costs more than all the rest of a large write.
+    answer_md5: bool = True
     #: Bytes that each share may hold, by name; finer than a quota in GiB, for tests.
     quota_bytes: dict[str, int] = field(default_factory=dict)
 
@@ -35,7 +39,8 @@ class Service:
     settings: Settings = field(default_factory=Settings)
 
     def share(self, request: Request) -> Share:
-        """Return the share of a request; refuses with ShareNotFound."""
+        """Return the share of a request; refuses with ShareNotFound, and names no share has."""
+        check_share_name(request.share)
         share = self.store.share(request.account, request.share)
         if share is None:
             raise Refusal(ErrorCode.SHARE_NOT_FOUND)
@@ -48,16 +53,18 @@ class Service:
             share.name, self.settings.quota_bytes.get("*")
         )
 
-    def snapshot(self, request: Request, share: Share) -> Snapshot | None:
+    def snapshot(
+        self, request: Request, share: Share, parameter: str = "sharesnapshot"
+    ) -> Snapshot | None:
         """Return the snapshot a request reads, None for the living share."""
-        text = request.query.get("sharesnapshot")
+        text = request.query.get(parameter)
         if text is None:
             return None
         try:
             taken = wire.parse_time(text)
         except ValueError:
             raise bad_query(
-                "sharesnapshot", text, "Must be in the specific snapshot date time format."
+                parameter, text, "Must be in the specific snapshot date time format."
             ) from None
         snapshot = self.store.snapshot(share.id, taken)
         if snapshot is None:

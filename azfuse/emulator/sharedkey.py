@@ -100,10 +100,17 @@ def _strings(request: Request, *, lite: bool) -> Iterator[str]:
     orders: list[Sequence[str]] = [names] if names == light else [names, light]
     for order in orders:
         yield "\n".join([*head, *(f"{n}:{headers[n].strip()}" for n in order), resource])
+        if not all(headers[n].isascii() for n in order):
+            # Text beyond ASCII goes as UTF-8 with some clients, as Latin-1 with others.
+            yield "\n".join([*head, *(f"{n}:{_utf8(headers[n])}" for n in order), resource])
     if any(_BLANKS.search(headers[n]) for n in names):
         for order in orders:
             folded = (f"{n}:{_BLANKS.sub(' ', headers[n].strip())}" for n in order)
             yield "\n".join([*head, *folded, resource])
+
+
+def _utf8(value: str) -> str:
+    return value.strip().encode("latin-1").decode(errors="replace")
 
 
 def _light_order(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -60,6 +60,8 @@ class Store:
 
     def _prepare(self) -> None:
         db = self.db
+        # Nobody else uses the database (see the lock): no locks and no shared memory a statement.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -65536")

@@ -31,7 +31,9 @@ class Client:
             else [("x-ms-version", version), *headers, ("Content-Length", str(len(body)))]
         )
         url = httpx.URL(
-            scheme="http", host="localhost", raw_path=(raw + ("?" + query if query else "")).encode()
+            scheme="http",
+            host="localhost",
+            raw_path=(raw + ("?" + query if query else "")).encode(),
         )
         return await self.http.request(
             method, url, headers=[(n.encode(), v.encode("latin-1")) for n, v in sent], content=body
@@ -120,12 +122,14 @@ class Process:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        first = self.process.stdout.readline()
+        output = self.process.stdout
+        assert output is not None
+        first = output.readline()
         if not first:
             _, errors = self.process.communicate(timeout=10)
             raise RuntimeError(f"the emulator did not start: {errors}")
         self.url = first.split()[-1]
-        self.connection_string = self.process.stdout.readline().strip()
+        self.connection_string = output.readline().strip()
 
     def admin(self, method, path, settings=None):
         answer = httpx.request(

@@ -63,7 +63,10 @@ def why_not(run):
             return "request headers not recorded"
         if exchange["operation"] in ("CreateFile", "PutRange", "RenameFile", "RenameDirectory"):
             needed = {"CreateFile": "x-ms-content-length", "PutRange": "x-ms-write"}
-            if needed.get(exchange["operation"], "x-ms-file-rename-source") not in request["headers"]:
+            if (
+                needed.get(exchange["operation"], "x-ms-file-rename-source")
+                not in request["headers"]
+            ):
                 return "request headers not recorded"
         if exchange["operation"].startswith("?"):
             return "not an operation"
@@ -87,10 +90,8 @@ class Replay:
         """Send every request; yield operation, expected, got, and the exchange."""
         app = build(None, {ACCOUNT: KEY}, settings=Settings(soft_delete_days=7))
         transport = httpx.ASGITransport(app=app)
-        results = []
         async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
-            for exchange in self.run:
-                results.append(await self.send(http, exchange))
+            results = [await self.send(http, exchange) for exchange in self.run]
         app.service.store.close()
         return results
 
@@ -128,9 +129,7 @@ class Replay:
         if is_anonymous(exchange):
             sent = headers
         else:
-            sent = signed(
-                request["method"], path, query, headers, body, account=ACCOUNT, key=KEY
-            )
+            sent = signed(request["method"], path, query, headers, body, account=ACCOUNT, key=KEY)
         url = httpx.URL(
             scheme="https", host="account.file.core.windows.net",
             raw_path=(path + ("?" + query if query else "")).encode(),
@@ -179,7 +178,7 @@ def is_anonymous(exchange):
     """Say whether a request was recorded without any credentials; only .NET shows it."""
     request = exchange["request"]
     return (
-        "net-sdk" in request["headers"].get("user-agent", "").lower()
+        "sdk-for-net" in exchange["source"]
         and "authorization" not in request["headers"]
         and "sig" not in request["query"]
     )
@@ -207,8 +206,9 @@ class Totals:
     """Counts by operation."""
 
     def __init__(self):
-        self.played, self.agreed = Counter(), Counter()
-        self.skipped = Counter()
+        self.played: Counter[str] = Counter()
+        self.agreed: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self.differences = []
 
     def lines(self):

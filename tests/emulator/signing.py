@@ -33,7 +33,7 @@ def signed(method, path, query="", headers=None, body=b"", version=VERSION, acco
                                           "if-unmodified-since", "range"))]  # fmt: skip
     lines += [f"{name}:{lower[name].strip()}" for name in order]
     resource = f"/{account}{path}"
-    parameters = {}
+    parameters: dict[str, list[str]] = {}
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
         parameters.setdefault(unquote(name).lower(), []).append(unquote(value))
