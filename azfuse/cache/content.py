@@ -213,19 +213,27 @@ class FileContent:
         *truncations* is the counter's value when the size was decided: a cut made
         since has left bytes on the share that are no longer part of the file.
         """
+        if truncations != self.truncations:
+            self.remote_end = min(self.remote_end, size)
+        elif size != self.remote_size:
+            self.remote_end = size
+        else:
+            # Nothing was asked of the share: what was cut off may still be there, up to
+            # where programs have written since.
+            self.remote_end = min(max(self.remote_end, self.size), size)
         self.remote_size = size
-        undisturbed = truncations == self.truncations
-        self.remote_end = size if undisturbed else min(self.remote_end, size)
 
     def take(self, *, whole_only: bool = False) -> list[Chunk]:
         """Take the dirty bytes that are not in flight yet, as chunks to send.
 
-        Only bytes below `remote_size` can be sent. With *whole_only* only chunks
-        of full length are taken: a run that still grows is left to grow.
+        Only bytes below `remote_end` can be sent: the service refuses those past the
+        file's length, and past a cut that it was not told of they would be cleared with
+        what was cut off. With *whole_only* only chunks of full length are taken: a run
+        that still grows is left to grow.
         """
         chunks: list[Chunk] = []
         for first, last in list(self._dirty_runs()):
-            start, stop = first, min(last, self.remote_size)
+            start, stop = first, min(last, self.remote_end)
             while start < stop:
                 end = min(start + BLOCK_SIZE, stop)
                 if not whole_only or end - start == BLOCK_SIZE:
