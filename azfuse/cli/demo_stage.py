@@ -20,16 +20,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import click
-import trio
 
 from azfuse.mount.errors import MountError
 from azfuse.mount.mountpoint import MOUNT_TYPE, check_machine, mounted_here
 from azfuse.mount.unmount import fusermount
-from azfuse.rest.auth import SharedKey
-from azfuse.rest.endpoint import Endpoint
-from azfuse.rest.share import Share
-from azfuse.rest.transport import Transport
-from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+from azfuse.rest.wire import DEVELOPMENT_ACCOUNT
 
 SHARE: Final = "demo"
 #: No program of the demo takes this many seconds unless something hangs.
@@ -54,14 +49,17 @@ class Stage:
     A context manager; at its end nothing is left, however the demo ended.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, mount_options: str = "") -> None:
         self.size = size
+        self._mount_options = mount_options
         self.checks = 0
         #: Why steps were left out.
         self.skipped: list[str] = []
         self.root = Path()
         self.share = Path()
         self.endpoint = ""
+        self._port = 0
+        self._emulator: subprocess.Popen[bytes] | None = None
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,8 +70,8 @@ class Stage:
             for name in ("data", "local", "share", "home"):
                 (self.root / name).mkdir()
             self.share = self.root / "share"
-            stack.callback(self._stop_emulator, self._start_emulator())
-            trio.run(self._create_share)
+            stack.callback(self.stop_emulator)
+            self.start_emulator()
             # Before the mount: an interrupted one must be taken away as well.
             stack.callback(self._clear_mount)
             self.mount()
@@ -94,14 +92,17 @@ class Stage:
         finally:
             signal.signal(signal.SIGINT, handler)
 
-    def _start_emulator(self) -> subprocess.Popen[bytes]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}"
-        words = ["emulator", "--data", str(self.root / "data"), "--port", str(port)]
-        with (self.root / "emulator.log").open("wb") as log:
-            process = subprocess.Popen(
+    def start_emulator(self) -> None:
+        """Start the emulator, at the port it had before if it was stopped."""
+        if not self._port:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self._port = probe.getsockname()[1]
+            self.endpoint = f"http://127.0.0.1:{self._port}/{DEVELOPMENT_ACCOUNT}"
+        data, port = str(self.root / "data"), str(self._port)
+        words = ["emulator", "--data", data, "--port", port, "--create-share", SHARE]
+        with (self.root / "emulator.log").open("ab") as log:
+            self._emulator = subprocess.Popen(
                 [sys.executable, "-m", "azfuse", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -109,27 +110,13 @@ class Stage:
                 # Its own session: Ctrl-C must not take it from under the mount.
                 start_new_session=True,
             )
-        try:
-            self._await_emulator(process, port)
-        except BaseException:
-            # An interrupt too: nobody else knows of the process yet.
-            self._stop_emulator(process)
-            raise
-        return process
+        self._await_emulator(self._emulator)
 
-    def _await_emulator(self, process: subprocess.Popen[bytes], port: int) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        said = (self.root / "emulator.log").read_text(errors="replace").strip()
-        raise MountError(f"the emulator did not start: {said.rpartition(chr(10))[2] or 'no word'}")
-
-    def _stop_emulator(self, process: subprocess.Popen[bytes]) -> None:
+    def stop_emulator(self) -> None:
+        """Stop the emulator, if it runs."""
+        process, self._emulator = self._emulator, None
+        if process is None:
+            return
         process.terminate()
         try:
             process.wait(timeout=10)
@@ -137,14 +124,22 @@ class Stage:
             process.kill()
             process.wait()
 
-    async def _create_share(self) -> None:
-        credentials = SharedKey(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
-        async with Transport(Endpoint.parse(self.endpoint), credentials) as transport:
-            await Share(transport, SHARE).create_share(quota=100)
+    def _await_emulator(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        said = (self.root / "emulator.log").read_text(errors="replace").strip()
+        raise MountError(f"the emulator did not start: {said.rpartition(chr(10))[2] or 'no word'}")
 
     def mount(self) -> None:
         """Mount the share as anyone would, with `azfuse mount`."""
-        options = f"state-dir={self.root / 'state'},log-file={self.root / 'mount.log'}"
+        options = f"state-dir={self.root}/state,log-file={self.root}/mount.log"
+        options += f",{self._mount_options}"
         self._azfuse("mount", f"{self.endpoint}/{SHARE}", str(self.share), "-o", options)
 
     def unmount(self) -> None:
