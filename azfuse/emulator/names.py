@@ -46,6 +46,9 @@ def check_share_name(name: str) -> None:
 
 def split_path(raw: str) -> list[str]:
     """Decode a percent-encoded path into its components; `%2F` separates like `/`."""
+    if not raw.isascii():
+        # A URL in a header may have been sent as plain UTF-8; headers are read as Latin-1.
+        raw = raw.encode("latin-1").decode(errors="surrogateescape")
     if "%" in raw:
         # What is no UTF-8 becomes lone surrogates, which the checks of names refuse.
         raw = unquote_to_bytes(raw).decode(errors="surrogateescape")
