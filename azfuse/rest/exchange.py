@@ -10,6 +10,7 @@ import trio
 
 from azfuse.rest.errors import InvalidResponse
 from azfuse.rest.models import Body
+from azfuse.rest.network import ReadsInto
 from azfuse.rest.retry import TryFailed
 from azfuse.rest.wire import METADATA_PREFIX
 
@@ -172,6 +173,30 @@ class Exchange:
                 connected=True,
                 uncertain=True,
             )
+
+    async def fill(self, buffer: memoryview) -> AsyncGenerator[int, None]:
+        """Put the body into *buffer* as it comes; yield how many bytes came, until either ends.
+
+        Raises TryFailed where the body is cut short.
+        """
+        body = self._response.stream
+        filled = 0
+        if isinstance(body, ReadsInto):
+            while filled < len(buffer):
+                with translated_errors():
+                    count = await body.read_into(buffer[filled:])
+                if not count:
+                    return
+                self._counters.bytes_received += count
+                filled += count
+                yield count
+            return
+        async with aclosing(self.iter_bytes()) as chunks:
+            async for chunk in chunks:
+                count = min(len(chunk), len(buffer) - filled)
+                buffer[filled : filled + count] = chunk[:count]
+                filled += count
+                yield count
 
     async def read(self) -> bytes:
         """Return the whole body. Raises TryFailed, and InvalidResponse for an absurd length."""

@@ -79,20 +79,13 @@ class _Filling:
                 f"{_OPERATION}: bytes from {_first_byte(exchange)} instead of {expected}"
             )
         self._etag = properties.etag
-        async with aclosing(exchange.iter_bytes()) as chunks:
-            async for chunk in chunks:
-                self._take(chunk, whole=exchange.status == 200)
+        # Only a service that took no notice of the range may have more than was asked for.
+        if exchange.status != 200 and (exchange.content_length or 0) > self.missing:
+            raise InvalidResponse(f"{_OPERATION}: more bytes than asked for")
+        async with aclosing(exchange.fill(self._buffer[self.received :])) as counts:
+            async for count in counts:
+                self.received += count
         return properties
-
-    def _take(self, chunk: bytes, *, whole: bool) -> None:
-        if len(chunk) > self.missing:
-            # Only a service that took no notice of the range may send more than asked for.
-            if not whole:
-                raise InvalidResponse(f"{_OPERATION}: more bytes than asked for")
-            chunk = chunk[: self.missing]
-        end = self.received + len(chunk)
-        self._buffer[self.received : end] = chunk
-        self.received = end
 
 
 class FileReading(Resource):
