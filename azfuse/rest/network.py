@@ -118,9 +118,13 @@ class _Connection:
         """Return the parser of the present exchange."""
         return self._http
 
+    def young(self) -> bool:
+        """Say whether the service will not have closed an idle connection for its age."""
+        return trio.current_time() - self.idle_since < KEEP_ALIVE
+
     def usable(self) -> bool:
         """Say whether an idle connection may be used again: young, and nothing heard of its end."""
-        return trio.current_time() - self.idle_since < KEEP_ALIVE and not self.stream.readable()
+        return self.young() and not self.stream.readable()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -245,6 +249,9 @@ class Network(httpx.AsyncBaseTransport):
             self._idle.append(connection)
         else:
             connection.stream.close()
+        # The first is the one idle longest: after a burst nobody would come for it.
+        while self._idle and not self._idle[0].young():
+            self._idle.pop(0).stream.close()
 
     def _take(self) -> _Connection | None:
         """Return the good connection that was used last; close the bad ones met on the way."""

@@ -354,3 +354,19 @@ async def test_tls_that_is_cut(certificate):
     ):
         with pytest.raises(httpx.RemoteProtocolError):
             await exchange(transport, request(port, scheme="https"))
+
+
+async def test_connections_that_idle_too_long_are_closed(monkeypatch):
+    answers = [OK + b"Content-Length: 1\r\n\r\nx"] * 3
+    async with serving(answering(*answers)) as (server, port), network(port) as transport:
+        responses = [await transport.handle_async_request(request(port)) for _ in range(2)]
+        for response in responses:
+            assert b"".join([chunk async for chunk in response.stream]) == b"x"  # type: ignore[union-attr]
+        await responses[0].aclose()
+        monkeypatch.setattr("azfuse.rest.network.KEEP_ALIVE", 0.05)
+        await trio.sleep(0.1)
+        await responses[1].aclose()
+        assert len(transport._idle) == 1
+        assert server.connections == 2
+        assert await exchange(transport, request(port)) == (200, b"x")
+        assert server.connections == 2
