@@ -1,7 +1,9 @@
 """Extents: which bytes of a content were written, and which blob holds them.
 
 Extents are exact to the byte, sorted, and never overlap. Neighbours in the same blob are one
-extent, so that a file written front to back has a single row.
+extent, so that a file written front to back has a single row. A blob below zero is none: it says
+that the bytes were cleared, in the epoch before its absolute value. That is kept only on shares
+with snapshots, where List Ranges has to tell a cleared range from one that was never written.
 """
 
 import sqlite3
@@ -28,7 +30,7 @@ def record(db: sqlite3.Connection, content: int, first: int, past: int, blob: in
     """Say that [first, past) now lies in *blob*; return by how many bytes the content grew."""
     # One byte more on each side finds the neighbours that this one merges with.
     near = mapped(db, content, max(first - 1, 0), past + 1)
-    covered = sum(max(0, min(p, past) - max(f, first)) for f, p, _ in near)
+    covered = sum(max(0, min(p, past) - max(f, first)) for f, p, b in near if b > 0)
     start, end = first, past
     keep: list[Extent] = []
     for f, p, b in near:
@@ -38,14 +40,14 @@ def record(db: sqlite3.Connection, content: int, first: int, past: int, blob: in
             keep += [(f, first, b)] if f < first else []
             keep += [(past, p, b)] if p > past else []
     _replace(db, content, near, [*keep, (start, end, blob)])
-    return past - first - covered
+    return (past - first if blob > 0 else 0) - covered
 
 
-def forget(db: sqlite3.Connection, content: int, first: int, past: int) -> tuple[int, list[Extent]]:
-    """Turn [first, past) into a hole; return the bytes given back and the pieces they were."""
+def forget(db: sqlite3.Connection, content: int, first: int, past: int) -> int:
+    """Turn [first, past) into a hole; return the bytes given back."""
     near = mapped(db, content, first, past)
     if not near:
-        return 0, []
+        return 0
     keep: list[Extent] = []
     gone: list[Extent] = []
     for f, p, b in near:
@@ -53,7 +55,7 @@ def forget(db: sqlite3.Connection, content: int, first: int, past: int) -> tuple
         keep += [(past, p, b)] if p > past else []
         gone.append((max(f, first), min(p, past), b))
     _replace(db, content, near, keep)
-    return sum(p - f for f, p, _ in gone), gone
+    return sum(p - f for f, p, b in gone if b > 0)
 
 
 def _replace(
@@ -72,7 +74,9 @@ def pages(extents: Iterable[Extent], size: int) -> list[tuple[int, int]]:
     Ends are inclusive.
     """
     merged: list[tuple[int, int]] = []
-    for first, past, _ in extents:
+    for first, past, blob in extents:
+        if blob < 0:
+            continue
         start, end = first // 512 * 512, min(-(-past // 512) * 512, size)
         if start >= end:
             continue
@@ -96,10 +100,10 @@ def changes(
     cleared: list[Extent] = []
     for first, past in pairwise(edges):
         old, new = _blob_at(before, first), _blob_at(after, first)
-        if new is not None and new != old:
-            written.append((first, past, 0))
-        elif new is None and old is not None:
-            cleared.append((first, past, 0))
+        if new == old:
+            continue
+        changed = written if new is not None and new > 0 else cleared
+        changed.append((first, past, 0))
     return pages(written, size), pages(cleared, size)
 
 

@@ -243,12 +243,14 @@ class _Exchange:
         message = f"{refusal.message}\nRequestId:{request_id}\nTime:{clock.iso(now)}"
         inner = element("Code", refusal.code) + element("Message", message)
         inner += "".join(element(name, text) for name, text in refusal.details)
-        headers = [*refusal.headers, ("Content-Type", "application/xml")]
+        # To HEAD only headers can say what went wrong; there is no body to describe (recorded).
+        has_body = self._scope["method"] != "HEAD"
+        headers = [*refusal.headers, *([("Content-Type", "application/xml")] if has_body else [])]
         version = request.version if request else ""
         if version >= _ERROR_HEADER_SINCE:
             headers.append(("x-ms-error-code", refusal.code))
         body = document(f"<Error>{inner}</Error>")
-        return Response(refusal.status, headers, body, length=len(body))
+        return Response(refusal.status, headers, body, length=len(body), chunked=not has_body)
 
     async def _answer(self, response: Response) -> None:
         request = self._request

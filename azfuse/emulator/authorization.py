@@ -48,4 +48,4 @@ def authorize(service: Service, request: Request, operation: Operation, now: int
     if "sig" in request.query:
         return sas.verify(request, operation, service.keys, service.store, now)
     # The service hides what exists from those who show no credentials (recorded 41 times).
-    raise Refusal(ErrorCode.RESOURCE_NOT_FOUND, front=True)
+    raise Refusal(ErrorCode.RESOURCE_NOT_FOUND)

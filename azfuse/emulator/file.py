@@ -175,7 +175,7 @@ def all_headers(request: Request, place: Place, node: Node, *, partial: bool) ->
     """Return the headers that GET and HEAD of a file have in common."""
     return [
         *identity(node),
-        *file_headers(request, node, partial=partial),
+        *file_headers(request, place, node, partial=partial),
         *encrypted(request, writing=False),
         *system_headers(request, place, node, links=True),
         *metadata_headers(node.metadata),

@@ -109,30 +109,36 @@ def clear(store: Store, share: Share, target: Target, first: int, past: int) -> 
     edges = [(first, head), (tail, past)] if head <= tail else [(first, past)]
     for begin, end in edges:
         page = (begin // 512 * 512, -(-end // 512) * 512)
-        if begin < end and allocation.mapped(db, target.content, *page):
+        if begin < end and allocation.pages(allocation.mapped(db, target.content, *page), page[1]):
             store.blobs.write(target.blob, begin, bytes(end - begin))
             commit(store, share, target, begin, end)
     if head < tail:
-        freed, _ = allocation.forget(db, target.content, head, tail)
-        if freed:
-            charge(db, share, -freed)
+        if share.frozen_to >= 0:
+            grown = allocation.record(db, target.content, head, tail, -share.epoch - 1)
+        else:
+            grown = -allocation.forget(db, target.content, head, tail)
+        if grown:
+            charge(db, share, grown)
 
 
 def cut(store: Store, share: Share, target: Target, size: int) -> None:
     """Forget every byte from *size* on."""
-    freed, _ = allocation.forget(store.db, target.content, size, 1 << 62)
+    freed = allocation.forget(store.db, target.content, size, 1 << 62)
     if freed:
         charge(store.db, share, -freed)
 
 
 def read(store: Store, extents: list[allocation.Extent], first: int, past: int) -> bytes:
     """Return the bytes [first, past) of a content with these extents. For any thread."""
-    if len(extents) == 1 and extents[0][0] <= first and extents[0][1] >= past:
-        return store.blobs.read(extents[0][2], first, past - first)
+    if len(extents) == 1:
+        start, end, blob = extents[0]
+        if start <= first and end >= past and blob > 0:
+            return store.blobs.read(blob, first, past - first)
     pieces, at = [], first
     for f, p, blob in extents:
         begin, end = max(f, first), min(p, past)
-        pieces += [bytes(begin - at), store.blobs.read(blob, begin, end - begin)]
+        data = store.blobs.read(blob, begin, end - begin) if blob > 0 else bytes(end - begin)
+        pieces += [bytes(begin - at), data]
         at = end
     pieces.append(bytes(past - at))
     return b"".join(pieces)
@@ -162,7 +168,8 @@ def share_content(store: Store, source: Node, other: Share) -> int | None:
 
 def _bytes_of(db: sqlite3.Connection, content: int) -> int:
     row = db.execute(
-        "SELECT ifnull(sum(past - first), 0) FROM extents WHERE content = ?", (content,)
+        "SELECT ifnull(sum(past - first), 0) FROM extents WHERE content = ? AND blob > 0",
+        (content,),
     ).fetchone()
     return int(row[0])
 
@@ -183,7 +190,9 @@ def discard(db: sqlite3.Connection, content: int) -> list[int]:
     """Remove a content that nothing refers to; return the blobs that are nobody's then."""
     blobs = {
         row[0]
-        for row in db.execute("SELECT DISTINCT blob FROM extents WHERE content = ?", (content,))
+        for row in db.execute(
+            "SELECT DISTINCT blob FROM extents WHERE content = ? AND blob > 0", (content,)
+        )
     }
     row = db.execute("DELETE FROM contents WHERE id = ? RETURNING blob", (content,)).fetchall()
     blobs |= {own for (own,) in row if own is not None}

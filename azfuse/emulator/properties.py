@@ -238,7 +238,8 @@ def system_headers(
         return [
             *headers,
             ("x-ms-file-attributes", wire.format_attributes(FileAttributes(node.attributes))),
-            ("x-ms-file-permission-key", node.permission_key),
+            # The root of a share has none (recorded).
+            *([("x-ms-file-permission-key", node.permission_key)] if node.permission_key else []),
         ]
     headers += [
         ("x-ms-mode", f"{node.mode:04o}"),
@@ -259,7 +260,7 @@ def metadata_headers(metadata: str | None) -> Headers:
     return [(wire.METADATA_PREFIX + name, value) for name, value in json.loads(metadata)]
 
 
-def file_headers(request: Request, node: Node, *, partial: bool) -> Headers:
+def file_headers(request: Request, place: Place, node: Node, *, partial: bool) -> Headers:
     """Return the stored content headers, type, lease and copy headers of a file."""
     headers: Headers = []
     stored: dict[str, str] = json.loads(node.headers) if node.headers else {}
@@ -268,7 +269,8 @@ def file_headers(request: Request, node: Node, *, partial: bool) -> Headers:
         # On a part of the file Content-MD5 is the hash of that part.
         headers.append((name if partial and plain == "Content-MD5" else plain, value))
     headers.append(("x-ms-type", "File"))
-    if request.version >= LEASE_HEADERS_SINCE:
+    # A snapshot shows no leases (recorded).
+    if request.version >= LEASE_HEADERS_SINCE and place.snapshot is None:
         leased = node.lease_state == 1
         headers.append(("x-ms-lease-status", "locked" if leased else "unlocked"))
         headers.append(("x-ms-lease-state", ("available", "leased", "breaking", "broken")[

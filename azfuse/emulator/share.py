@@ -14,10 +14,10 @@ from azfuse.emulator.errors import (
 )
 from azfuse.emulator.leases import act_on_share, check_share, lease_id, share_headers, share_state
 from azfuse.emulator.names import check_share_name
-from azfuse.emulator.permissions import inherited_key, store_inherited
+from azfuse.emulator.permissions import store_inherited
 from azfuse.emulator.properties import Headers, metadata_headers
 from azfuse.emulator.request import Request, Response, xml_response
-from azfuse.emulator.rows import Kind, Share, Snapshot
+from azfuse.emulator.rows import Share, Snapshot
 from azfuse.emulator.service import Service
 from azfuse.emulator.xml import document
 from azfuse.rest import wire
@@ -76,8 +76,6 @@ def make_share(
         )  # fmt: skip
         if not share.is_nfs:
             store_inherited(store, share)
-            key = inherited_key(share, Kind.DIRECTORY)
-            store.update("nodes", share.root, {"permission_key": key})
     return share
 
 
@@ -118,7 +116,9 @@ async def get_share_properties(service: Service, request: Request) -> Response:
     check_share(holder, given, clock.now(), needed=False)
     version = request.version
     settings = json.loads(share.settings)
-    headers = [*identity(holder), ("x-ms-share-quota", str(holder.quota))]
+    headers = identity(holder)
+    if version >= "2015-02-21":
+        headers.append(("x-ms-share-quota", str(holder.quota)))
     if version >= "2017-11-09":
         headers += [("x-ms-has-immutability-policy", "false"), ("x-ms-has-legal-hold", "false")]
     if version >= "2019-12-12":

@@ -144,7 +144,7 @@ class Store:
 
     def create_share(
         self, account: str, name: str, *, quota: int, protocol: str, settings: str,
-        metadata: str | None, inherited_key: str = "",
+        metadata: str | None,
     ) -> Share:  # fmt: skip
         """Make a share with its root directory. The caller has looked that the name is free."""
         now = clock.now()
@@ -157,10 +157,10 @@ class Store:
                  quota, protocol, settings, metadata),
             ).lastrowid  # fmt: skip
             root = db.execute(
-                "INSERT INTO nodes (share, kind, file_id, born, attributes, permission_key, "
+                "INSERT INTO nodes (share, kind, file_id, born, attributes, "
                 "created, written, changed, accessed, modified, mode) "
-                "VALUES (?, ?, ?, 0, 8, ?, ?, ?, ?, ?, ?, ?)",
-                (share, Kind.DIRECTORY, "1" if nfs else "0", inherited_key,
+                "VALUES (?, ?, ?, 0, 8, ?, ?, ?, ?, ?, ?)",
+                (share, Kind.DIRECTORY, "1" if nfs else "0",
                  now, now, now, now, clock.now(now), 0o755),
             ).lastrowid  # fmt: skip
             db.execute("UPDATE shares SET root = ? WHERE id = ?", (root, share))

@@ -204,7 +204,10 @@ async def test_places_where_no_file_can_be(share):
     assert code(await share("PUT", "/share/no/a", headers=create())) == (404, "ParentNotFound")
     assert code(await share("PUT", "/share/f/a", headers=create())) == (404, "ParentNotFound")
     assert code(await share("PUT", "/other/a", headers=create())) == (404, "ShareNotFound")
-    assert code(await share("PUT", "/share/a%3Ab", headers=create())) == (400, "InvalidResourceName")
+    assert code(await share("PUT", "/share/a%3Ab", headers=create())) == (
+        400,
+        "InvalidResourceName",
+    )
     assert code(await share("PUT", "/share/CON", headers=create())) == (400, "InvalidResourceName")
     assert code(await share("PUT", "/share/%FF", headers=create())) == (400, "InvalidResourceName")
     long = "a" * 256
@@ -291,7 +294,9 @@ async def test_trailing_dots(share):
     assert code(await share("PUT", "/share/...", headers=create())) == (400, "InvalidResourceName")
 
 
-@pytest.mark.parametrize("missing", ["permission", "attributes", "creation-time", "last-write-time"])
+@pytest.mark.parametrize(
+    "missing", ["permission", "attributes", "creation-time", "last-write-time"]
+)
 async def test_smb_headers_were_once_required(share, missing):
     headers = create(**{
         "x-ms-file-permission": "inherit", "x-ms-file-attributes": "None",

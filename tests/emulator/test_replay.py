@@ -20,8 +20,10 @@ def is_elsewhere(exchange, live):
             live.add(share)
         return known == (status == 201)
     if not share or share in live:
-        if operation == "DeleteShare" and status == 202 and not exchange["request"]["query"].get(
-            "sharesnapshot"
+        if (
+            operation == "DeleteShare"
+            and status == 202
+            and not exchange["request"]["query"].get("sharesnapshot")
         ):
             live.discard(share)
         return False
@@ -68,7 +70,7 @@ async def test_recordings(capsys):
         if reason:
             totals.skipped[reason] += len(run)
             continue
-        live = set()
+        live: set[str] = set()
         for exchange, expected, got, answer in await Replay(run).play():
             if exchange["operation"] == "CreateShare" and expected[0] == 201 and expected != got:
                 # Two runs in one recording, or a first try that failed: nothing fits after it.
