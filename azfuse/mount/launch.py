@@ -56,7 +56,8 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
     if failure is None:
         registry.remove(record)
         return
-    log.critical("%s", failure)
+    if destination != "stderr":  # where the command that called us says the same
+        log.critical("%s", failure)
     if session.announced:
         registry.update(record, "failed", str(failure))
     else:

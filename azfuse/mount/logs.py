@@ -42,7 +42,8 @@ def configure(destination: str, level: str) -> None:
         elif destination == "syslog":
             handler = logging.handlers.SysLogHandler(str(SYSLOG_SOCKET))
         else:
-            handler = logging.FileHandler(destination)
+            # "Watched": logrotate may take the file away.
+            handler = logging.handlers.WatchedFileHandler(destination)
     except OSError as error:
         raise MountError(
             f"the log {destination} cannot be written: {error.strerror or error}"

@@ -56,21 +56,22 @@ def start_time(pid: int) -> int:
 
 def runtime_dir() -> Path:
     """Return the directory of the records, made where it is missing. Raises MountError."""
+    fallback = Path(f"/tmp/azfuse-{os.geteuid()}")  # noqa: S108 # checked below
     if os.geteuid() == 0:
         # Not XDG_RUNTIME_DIR: a login shell has one, systemd and cron have none.
-        path = Path("/run/azfuse")
-    elif (base := os.environ.get("XDG_RUNTIME_DIR")) and os.access(base, os.W_OK):
-        path = Path(base, "azfuse")
+        places = [Path("/run/azfuse"), fallback]
     else:
-        path = Path(f"/tmp/azfuse-{os.geteuid()}")  # noqa: S108 # checked below
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        places = [Path(base, "azfuse"), fallback] if base else [fallback]
+    path = next((place for place in places if os.access(place.parent, os.W_OK)), fallback)
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise MountError(f"the runtime directory {path} belongs to somebody else")
+        path.chmod(0o700)
     except OSError as error:
         raise MountError(f"the runtime directory {path}: {error.strerror}") from None
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise MountError(f"the runtime directory {path} belongs to somebody else")
-    path.chmod(0o700)
     return path
 
 

@@ -1,6 +1,7 @@
 """A service that answers every request alike: what a mount meets at first contact."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Answer:
 
 
 @contextlib.contextmanager
-def serve(answer: Answer) -> Iterator[str]:
+def serve(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve *answer* and yield the endpoint of account `acct`."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,10 +59,12 @@ def serve(answer: Answer) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/acct"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/acct"
         finally:
             server.shutdown()
             thread.join()
