@@ -8,8 +8,8 @@ from azfuse.rest.exchange import Call
 from azfuse.rest.headers import (
     check_value,
     content_headers,
-    format_md5,
     lease_header,
+    md5_header,
     metadata_headers,
     nfs_headers,
     parse_written,
@@ -34,6 +34,11 @@ from azfuse.rest.wire import MAX_FILE_BYTES
 #: First version whose Create File takes a body, and `property_semantics`.
 BODY_SINCE: Final = "2026-06-06"
 _RENAME_CONTENT_TYPE_SINCE: Final = "2021-06-08"
+
+
+def _check_size(size: int) -> None:
+    if not 0 <= size <= MAX_FILE_BYTES:
+        raise ValueError(f"a file has 0 to {MAX_FILE_BYTES} bytes, not {size}")
 
 
 class File(FileReading, FileRanges, FileLeases, FileLinks):
@@ -64,8 +69,7 @@ class File(FileReading, FileRanges, FileLeases, FileLinks):
         which becomes its beginning and needs 2026-06-06, else UnsupportedByVersion.
         A file that is replaced keeps its id and its lease.
         """
-        if not 0 <= size <= MAX_FILE_BYTES:
-            raise ValueError(f"a file has 0 to {MAX_FILE_BYTES} bytes, not {size}")
+        _check_size(size)
         payload = b"" if body is None else body
         check_body(payload, body_length)
         fixed = {
@@ -74,9 +78,8 @@ class File(FileReading, FileRanges, FileLeases, FileLinks):
             **lease_header(lease_id),
             **content_headers(content),
             **metadata_headers(metadata),
+            **md5_header(content_md5),
         }
-        if content_md5 is not None:
-            fixed["content-md5"] = format_md5(content_md5)
 
         def build(version: str) -> Call:
             headers = {
@@ -89,15 +92,9 @@ class File(FileReading, FileRanges, FileLeases, FileLinks):
             if property_semantics is not None:
                 require(version, BODY_SINCE, "property semantics")
                 headers["x-ms-file-property-semantics"] = property_semantics
-            return self._call(
-                "CreateFile",
-                "PUT",
-                path,
-                version,
-                headers=headers,
-                body=payload,
-                body_length=body_length,
-            )
+            call = self._call("CreateFile", "PUT", path, version, headers=headers)
+            call.body, call.body_length = payload, body_length
+            return call
 
         exchange, _ = await self.transport.request(build)
         return parse_written(exchange)
@@ -133,10 +130,9 @@ class File(FileReading, FileRanges, FileLeases, FileLinks):
         What is left None stays, except for the change time, and for the last
         write time where the size is given. Any one content header clears the others.
         """
-        if size is not None and not 0 <= size <= MAX_FILE_BYTES:
-            raise ValueError(f"a file has 0 to {MAX_FILE_BYTES} bytes, not {size}")
         fixed = {**lease_header(lease_id), **content_headers(content)}
         if size is not None:
+            _check_size(size)
             fixed["x-ms-content-length"] = str(size)
 
         def build(version: str) -> Call:
@@ -213,13 +209,9 @@ class File(FileReading, FileRanges, FileLeases, FileLinks):
                 source_lease_id=source_lease_id,
                 destination_lease_id=destination_lease_id,
             )
+            headers.update(extra)
             return self._call(
-                "RenameFile",
-                "PUT",
-                target,
-                version,
-                ("comp", "rename"),
-                headers={**headers, **extra},
+                "RenameFile", "PUT", target, version, ("comp", "rename"), headers=headers
             )
 
         try:

@@ -105,6 +105,11 @@ def format_md5(digest: bytes) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
+def md5_header(digest: bytes | None) -> dict[str, str]:
+    """Return `Content-MD5` of a request body where the caller has one."""
+    return {} if digest is None else {"content-md5": format_md5(digest)}
+
+
 def _time_text(setting: TimeSetting) -> str:
     return format_time(setting) if isinstance(setting, int) else setting
 

@@ -6,8 +6,8 @@ from azfuse.rest.errors import InvalidResponse
 from azfuse.rest.exchange import Call
 from azfuse.rest.headers import (
     TRAILING_DOT_SINCE,
-    format_md5,
     lease_header,
+    md5_header,
     need,
     parse_int,
     parse_last_modified,
@@ -80,9 +80,7 @@ class FileRanges(Resource):
         """
         _check_range(offset, length)
         check_body(body, length)
-        extra = lease_header(lease_id)
-        if content_md5 is not None:
-            extra["content-md5"] = format_md5(content_md5)
+        extra = {**lease_header(lease_id), **md5_header(content_md5)}
 
         def build(version: str) -> Call:
             headers = {

@@ -137,12 +137,15 @@ def run_of(exchange: dict[str, Any]) -> tuple[Run, Any] | None:
 def response_of(exchange: dict[str, Any]) -> httpx.Response | None:
     """Make the recorded answer again; None where the recording lacks a part of it."""
     recorded = exchange["response"]
-    if recorded.get("body_truncated") or any(
+    incomplete = recorded.get("body_truncated") or any(
         "response-body" in part for part in exchange.get("not_recorded", [])
-    ):
+    )
+    if incomplete and exchange["operation"] != "GetFile":
         return None
     body = recorded["body"] or ""
     content = base64.b64decode(body) if recorded.get("body_encoding") == "base64" else body.encode()
+    if incomplete:
+        content = content.ljust(int(recorded["headers"].get("content-length", 0)), b"\0")
     case = {name.lower(): name for name in recorded.get("original_header_case", [])}
     headers = {case.get(name, name): value for name, value in recorded["headers"].items()}
     if exchange["request"]["method"] != "HEAD":
