@@ -16,7 +16,7 @@ from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, Chunk, FileContent
 from azfuse.cache.remote import RemoteFile
 from azfuse.cache.segments import GATHER_LIMIT, Buffer
-from azfuse.rest.errors import AzureFilesError, ServiceError
+from azfuse.rest.errors import AzureFilesError, ServiceError, UnsupportedByVersion
 from azfuse.rest.models import Body
 from azfuse.rest.wire import MAX_FILE_BYTES, time_of_etag
 
@@ -240,6 +240,9 @@ class WriteBack:
                     etag = await remote.create(size, body_of(head), head.length)
                 content.sent(head)
                 self._touch(content, head)
+        except UnsupportedByVersion:
+            # The service turned out to be older than believed: content goes by itself.
+            etag = await remote.create(size, None, 0)
         finally:
             if head is not None:
                 content.put_back(head)
