@@ -8,12 +8,13 @@ from azfuse.emulator import allocation, clock, entries, files
 from azfuse.emulator.errors import FILE_GENERATION_MISMATCH, Refusal, bad_header
 from azfuse.emulator.file import all_headers, compare_md5, refuse_read_only
 from azfuse.emulator.leases import check_file, lease_id
+from azfuse.emulator.listing import decode_marker, encode_marker
 from azfuse.emulator.properties import Headers, check_md5_header, encrypted, identity
 from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.rows import Node, Place
 from azfuse.emulator.service import Service
 from azfuse.emulator.work import compute, md5_of, off_loop
-from azfuse.emulator.xml import document
+from azfuse.emulator.xml import document, element
 from azfuse.rest.errors import ErrorCode
 from azfuse.rest.wire import MAX_RANGE_BYTES
 
@@ -21,6 +22,8 @@ from azfuse.rest.wire import MAX_RANGE_BYTES
 WRITE_TIME_SINCE: Final = "2021-06-08"
 #: From this version on changes since a snapshot can be listed.
 DIFF_SINCE: Final = "2020-02-10"
+#: From this version on List Ranges answers in pages.
+PAGES_SINCE: Final = "2026-10-06"
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
 #: Bytes read and sent at a time.
 _CHUNK: Final = 1024 * 1024
@@ -189,6 +192,9 @@ async def clear_range(service: Service, request: Request) -> Response:
         raise bad_header("Content-MD5", request.headers["content-md5"])
     place, node = file_to_write(service, request, past)
     store, share = service.store, place.share
+    if past == node.size:
+        # The page that holds the end of the file is a whole one.
+        past = -(-past // 512) * 512
     with store.transaction():
         node, target = files.prepare(store, share, node)
         files.clear(store, share, target, first, past)
@@ -212,14 +218,34 @@ async def list_ranges(service: Service, request: Request) -> Response:
         written, cleared = allocation.changes(before, extents, node.size)
     first, last = asked or (0, None)
     last = node.size - 1 if last is None else last
-    found = sorted([(*r, "Range") for r in written] + [(*r, "ClearRange") for r in cleared])
-    content = "".join(
-        f"<{tag}><Start>{max(start, first)}</Start><End>{min(end, last)}</End></{tag}>"
-        for start, end, tag in found
+    found = [
+        (max(start, first), min(end, last), tag)
+        for start, end, tag in sorted(
+            [(*r, "Range") for r in written] + [(*r, "ClearRange") for r in cleared]
+        )
         if end >= first and start <= last
-    )
-    body = document(f"<Ranges>{content}</Ranges>" if content else "<Ranges />")
+    ]
+    body = document(_ranges(request, found))
     return xml_response(body, [*identity(node), ("x-ms-content-length", str(node.size))])
+
+
+def _ranges(request: Request, found: list[tuple[int, int, str]]) -> str:
+    """Return the XML of one page; older versions know no pages."""
+    following = ""
+    if request.version >= PAGES_SINCE:
+        limit, marker = request.limit(), request.query.get("marker", "")
+        begin = decode_marker(marker) if marker else "0"
+        if not begin.isdigit():
+            raise Refusal(ErrorCode.INVALID_CONTINUATION_TOKEN)
+        found = [entry for entry in found if entry[0] >= int(begin)]
+        following = encode_marker(str(found[limit][0])) if len(found) > limit else ""
+        found = found[:limit]
+    content = "".join(
+        f"<{tag}><Start>{start}</Start><End>{end}</End></{tag}>" for start, end, tag in found
+    )
+    if request.version >= PAGES_SINCE:
+        content += element("NextMarker", following)
+    return f"<Ranges>{content}</Ranges>" if content else "<Ranges />"
 
 
 def _extents_before(

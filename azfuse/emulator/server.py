@@ -115,7 +115,7 @@ class Protocol(HttpToolsProtocol):
     def reset(self) -> None:
         """Send a TCP reset and forget the connection."""
         sock = self.transport.get_extra_info("socket")
-        if sock is not None:
+        if sock is not None and not self.transport.is_closing():
             # Lingering for 0 seconds makes the kernel send RST instead of FIN.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self.cycle is not None:

@@ -47,7 +47,11 @@ class Store:
         self.blobs: Blobs
         try:
             self.db, self.blobs, self._lock = _open(directory)
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self.close()
+                raise
         except OSError as error:
             raise StoreUnusable(f"cannot use {directory}: {error.strerror or error}") from error
         except sqlite3.Error as error:

@@ -71,7 +71,11 @@ class Client:
         answer = await self("GET", path, query)
         assert answer.status_code == 200, answer.text
         root = xml(answer)
-        return [(int(r.findtext("Start")), int(r.findtext("End"))) for r in root]
+        found = [(int(r.findtext("Start")), int(r.findtext("End"))) for r in root.iter("Range")]
+        marker = root.findtext("NextMarker")
+        if marker:
+            found += await self.ranges(path, query.partition("&marker")[0] + f"&marker={marker}")
+        return found
 
     async def names(self, path, query=""):
         """Return the names of a directory, page by page."""
