@@ -46,8 +46,8 @@ class FileContent:
     """
 
     __slots__ = (
-        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "own_changes",
-        "remote_end", "remote_size", "size", "truncations",
+        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag",
+        "own_changes", "remote_end", "remote_size", "size", "truncations",
     )  # fmt: skip
 
     def __init__(self, size: int = 0, etag: str | None = None) -> None:

@@ -6,6 +6,9 @@ from azfuse.cache.content import BLOCK_SIZE
 
 #: Pieces of a page are the least that the kernel asks for again.
 PAGE: Final = 4096
+#: What the kernel makes of a first read of one page: it may be the first of many in order,
+#: or one of many at random.
+FIRST_READ: Final = 16 * 1024
 #: The kernel keeps several reads of its own in flight, so they may arrive out of order
 #: by about its largest read-ahead.
 REORDER: Final = 4 * 1024 * 1024
@@ -14,8 +17,9 @@ REORDER: Final = 4 * 1024 * 1024
 class Readahead:
     """Watches the reads of one handle.
 
-    Access is sequential from the first read at offset 0, or from the second of
-    two reads that join; it stops being so at the first read elsewhere. While it
+    Access is sequential from the first read at offset 0 if that is a large one or
+    the file is small, else from the second of two reads that join; it stops being
+    so at the first read elsewhere. While it
     is, whole blocks are fetched and the window ahead doubles with every half block
     read, up to *limit* bytes; while it is not, only what is asked for is fetched.
     """
@@ -32,8 +36,11 @@ class Readahead:
         """True while whole blocks are worth fetching."""
         return self._window > 0
 
-    def note(self, start: int, end: int) -> None:
-        """Take notice of a read of `[start, end)`."""
+    def note(self, start: int, end: int, size: int) -> None:
+        """Take notice of a read of `[start, end)` of a file of *size* bytes."""
+        if end <= FIRST_READ and not self._next and size > BLOCK_SIZE:
+            self._next = end
+            return
         if start == self._next or (self._window and abs(start - self._next) <= REORDER):
             # Half a block at a time, so that the next block is under way before it is needed.
             crossed = end // (BLOCK_SIZE // 2) > self._next // (BLOCK_SIZE // 2)

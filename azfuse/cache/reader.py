@@ -51,7 +51,7 @@ class Reader:
         end = min(offset + length, content.size)
         if offset >= end:
             return b""
-        readahead.note(offset, end)
+        readahead.note(offset, end, content.size)
         self._start_ahead(content, remote, readahead, end)
         while (gap := content.first_gap(offset, end)) is not None:
             start, stop = readahead.wanted(*gap, content.remote_end)

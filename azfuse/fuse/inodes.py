@@ -73,7 +73,7 @@ class Inode:
         self.vouched: tuple[int, float] | None = None
         #: Programs set mtime after the last write: it must survive the upload.
         self.mtime_pinned = False
-        #: Created by us and not closed since: its times are ours to say.
+        #: Not uploaded before: the first upload keeps the times that programs saw.
         self.fresh = False
         #: Mode, owner or metadata wait for the file's next upload.
         self.attributes_pending = False

@@ -99,6 +99,7 @@ class InodeFile:
     async def resize(self, size: int) -> str:
         """Set File Properties: the length; times that were set go along, or would be lost."""
         inode = self._inode
+        inode.fresh = False
         smb = SmbSettings(last_write_time=inode.mtime) if self._keeps_mtime else None
         return await self._change(
             lambda path: self._tree.file.set_file_properties(path, size=size, smb=smb),
@@ -126,6 +127,7 @@ class InodeFile:
             inode.ctime = facts.change_time
             if not self._keeps_mtime:
                 inode.mtime = facts.last_write_time
+        inode.fresh = False
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""
