@@ -83,6 +83,11 @@ def connection_string(account: str, key: str, host: str, port: int) -> str:
     metavar="MIB",
     help="Most MiB a second, all requests together.",
 )
+@click.option(
+    "--no-md5",
+    is_flag=True,
+    help="Answer Put Range without Content-MD5 unless it was sent: faster than the service does.",
+)
 @click.option("--log", "level", default="warning", type=click.Choice(_LEVELS), show_default=True)
 def emulator(
     data: Path | None,
@@ -93,6 +98,7 @@ def emulator(
     shares: tuple[str, ...],
     latency_ms: float,
     bandwidth_mib: float | None,
+    no_md5: bool,
     level: str,
 ) -> None:
     """Run an emulator of the Azure Files REST API.
@@ -110,12 +116,20 @@ def emulator(
             f"{error.name} is not installed: install it with pip install 'azfuse[emulator]'",
             _TROUBLE,
         )
+    from azfuse.emulator.service import Settings
     from azfuse.emulator.setup import SetupError, build
 
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
     try:
         keys = parse_accounts(accounts) if accounts else {DEVELOPMENT_ACCOUNT: DEVELOPMENT_KEY}
-        app = build(data, keys, shares=shares, latency_ms=latency_ms, bandwidth_mib=bandwidth_mib)
+        app = build(
+            data,
+            keys,
+            shares=shares,
+            settings=Settings(answer_md5=not no_md5),
+            latency_ms=latency_ms,
+            bandwidth_mib=bandwidth_mib,
+        )
         sock = server.bind(host, port)
     except click.BadParameter as error:
         _fail(error.message, _USAGE)

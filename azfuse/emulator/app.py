@@ -125,6 +125,8 @@ class Emulator:
         self._accounts = frozenset(keys)
         self._admin = Admin(self.faults, self.requests)
         self._more_to_collect = True
+        #: Collect after each request; a server switches this off and does it in quiet moments.
+        self.collects = True
         # Half of a request id; the other half counts.
         self._id = uuid.uuid4().hex[:8]
         self._count = int.from_bytes(os.urandom(4), "big")
@@ -146,15 +148,20 @@ class Emulator:
             if reset is None:
                 raise ConnectionResetError("the emulator reset the connection on purpose") from None
             reset()
-        if self._more_to_collect:
-            settings = self.service.settings
-            self._more_to_collect = snapshots.collect(
-                self.service.store, keep_days=max(settings.soft_delete_days,
-                settings.share_delete_seconds / 86_400), limit=_COLLECT,
-            )  # fmt: skip
+        if self.collects:
+            self.collect(_COLLECT)
+
+    def collect(self, limit: int) -> None:
+        """Collect up to *limit* nodes of deleted shares, if there are any."""
+        if not self._more_to_collect:
+            return
+        settings, store = self.service.settings, self.service.store
+        keep = max(settings.soft_delete_days, settings.share_delete_seconds / 86_400)
+        snapshots.collect(store, keep_days=keep, limit=limit)
+        self._more_to_collect = snapshots.any_deleted(store)
 
     def share_was_deleted(self) -> None:
-        """Have the rows of deleted shares collected after the coming requests."""
+        """Have the rows of deleted shares collected."""
         self._more_to_collect = True
 
     def next_request_id(self) -> str:

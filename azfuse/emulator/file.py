@@ -15,6 +15,7 @@ from azfuse.emulator.properties import (
     file_headers,
     identity,
     metadata_headers,
+    overridden,
     set_columns,
     system_headers,
 )
@@ -173,9 +174,12 @@ def _file_type(request: Request, place: Place) -> Headers:
 
 def all_headers(request: Request, place: Place, node: Node, *, partial: bool) -> Headers:
     """Return the headers that GET and HEAD of a file have in common."""
+    stored = file_headers(request, place, node, partial=partial)
+    if request.access.is_service_sas:
+        stored = overridden(request, stored)
     return [
         *identity(node),
-        *file_headers(request, place, node, partial=partial),
+        *stored,
         *encrypted(request, writing=False),
         *system_headers(request, place, node, links=True),
         *metadata_headers(node.metadata),

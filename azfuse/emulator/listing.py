@@ -7,13 +7,13 @@ from typing import Final
 
 from azfuse.emulator import clock, entries
 from azfuse.emulator.errors import Refusal, bad_query
+from azfuse.emulator.properties import attributes_text
 from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.rows import Kind, Listed
 from azfuse.emulator.service import Service
 from azfuse.emulator.xml import attribute, document, element, encoded_element, escape, is_legal
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
-from azfuse.rest.wire import FileAttributes
 
 FILE_IDS_SINCE: Final = "2020-10-02"
 _INCLUDE_SINCE: Final = "2020-04-08"
@@ -121,8 +121,7 @@ def _entry(entry: Listed, include: frozenset[str], version: str, *, with_ids: bo
         inner += f"<Etag>{wire.etag_of_time(node.modified)}</Etag>"
     shown += f"<Properties>{inner}</Properties>" if inner else "<Properties />"
     if "attributes" in include:
-        flags = wire.format_attributes(FileAttributes(node.attributes))
-        shown += f"<Attributes>{flags}</Attributes>"
+        shown += f"<Attributes>{attributes_text(node.attributes)}</Attributes>"
     if "permissionkey" in include:
         shown += f"<PermissionKey>{node.permission_key}</PermissionKey>"
     return f"<{tag}>{shown}</{tag}>"

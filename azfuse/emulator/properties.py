@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from azfuse.emulator import clock
@@ -33,6 +34,14 @@ CONTENT_HEADERS: Final = {
     "x-ms-content-disposition": "Content-Disposition",
     "x-ms-cache-control": "Cache-Control",
     "x-ms-content-md5": "Content-MD5",
+}
+#: Response headers that a service SAS may set.
+_SAS_HEADERS: Final = {
+    "rscc": "Cache-Control",
+    "rscd": "Content-Disposition",
+    "rsce": "Content-Encoding",
+    "rscl": "Content-Language",
+    "rsct": "Content-Type",
 }
 _KIND_NAMES: Final = {
     Kind.DIRECTORY: "Directory", Kind.FILE: "Regular", Kind.SYMLINK: "SymLink",
@@ -214,6 +223,12 @@ def identity(node: Node) -> Headers:
     ]
 
 
+@lru_cache(maxsize=512)
+def attributes_text(flags: int) -> str:
+    """Write attributes as the service does; there are few combinations, and many entries."""
+    return wire.format_attributes(FileAttributes(flags))
+
+
 def encrypted(request: Request, *, writing: bool) -> Headers:
     """Return the header that says the bytes are encrypted at rest."""
     if request.version < _ENCRYPTION_SINCE:
@@ -237,7 +252,7 @@ def system_headers(
     if not place.share.is_nfs:
         return [
             *headers,
-            ("x-ms-file-attributes", wire.format_attributes(FileAttributes(node.attributes))),
+            ("x-ms-file-attributes", attributes_text(node.attributes)),
             # The root of a share has none (recorded).
             *([("x-ms-file-permission-key", node.permission_key)] if node.permission_key else []),
         ]
@@ -251,6 +266,16 @@ def system_headers(
     if links:
         headers.append(("x-ms-link-count", str(node.links)))
     return headers
+
+
+def overridden(request: Request, headers: Headers) -> Headers:
+    """Put the response headers that a service SAS sets in the place of the stored ones."""
+    wanted = {
+        name: request.query[field]
+        for field, name in _SAS_HEADERS.items()
+        if request.query.get(field)
+    }
+    return [pair for pair in headers if pair[0] not in wanted] + list(wanted.items())
 
 
 def metadata_headers(metadata: str | None) -> Headers:

@@ -13,7 +13,7 @@ from azfuse.emulator.properties import Headers, check_md5_header, encrypted, ide
 from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.rows import Node, Place
 from azfuse.emulator.service import Service
-from azfuse.emulator.work import compute, md5_of, off_loop
+from azfuse.emulator.work import begin_md5, compute, finish_md5, md5_of, off_loop
 from azfuse.emulator.xml import document, element
 from azfuse.rest.errors import ErrorCode
 from azfuse.rest.wire import MAX_RANGE_BYTES
@@ -152,13 +152,14 @@ async def put_range(service: Service, request: Request) -> Response:
     check_md5_header(request)
     file_to_write(service, request, past)
     body = await request.body(MAX_RANGE_BYTES)
-    computed = ""
-    if service.settings.answer_md5 or "content-md5" in request.headers:
-        computed = compare_md5(request, await md5_of(body))
+    if "content-md5" in request.headers:
+        # Nothing may be written that is not what was sent.
+        compare_md5(request, await md5_of(body))
+    pending = begin_md5(body) if service.settings.answer_md5 else None
     node = await write_bytes(service, request, first, body)
     headers = [*written_headers(request, node), *encrypted(request, writing=True)]
-    if computed:
-        headers.append(("Content-MD5", computed))
+    if pending is not None:
+        headers.append(("Content-MD5", await finish_md5(pending)))
     return Response(201, headers)
 
 

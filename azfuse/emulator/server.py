@@ -22,6 +22,8 @@ from azfuse.rest.wire import MAX_RANGE_BYTES
 
 #: Bytes up to which an answer is put together into one packet.
 _JOINED: Final = 16 * 1024
+#: Nodes of deleted shares collected at a time.
+_COLLECT: Final = 250
 #: Bytes of a body that are read before the handler asks for them; uvicorn itself reads 64 KiB.
 _READ_AHEAD: Final = 2 * MAX_RANGE_BYTES
 
@@ -163,20 +165,27 @@ def serve(app: Emulator, sock: socket.socket, ready: Callable[[], None]) -> None
         timeout_keep_alive=120,
         timeout_graceful_shutdown=5,
     )
-    asyncio.run(_Server(config, ready).serve([sock]))
+    app.collects = False
+    asyncio.run(_Server(config, app, ready).serve([sock]))
 
 
 class _Server(uvicorn.Server):
     """uvicorn, saying when it listens, and ending quietly on a signal."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Emulator, ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._app = app
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer requests, then say so."""
         await super().startup(sockets)
         self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Collect some of what deleted shares held: ten times a second, a few milliseconds each."""
+        self._app.collect(_COLLECT)
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

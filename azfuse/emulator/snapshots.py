@@ -70,6 +70,12 @@ def delete_share(store: Store, share: Share) -> None:
     store.update_share(share.id, deleted=clock.now(), lease_id=None, lease_state=0)
 
 
+def any_deleted(store: Store) -> bool:
+    """Say whether there are deleted shares that are not collected yet."""
+    row = store.db.execute("SELECT 1 FROM shares WHERE deleted NOT NULL LIMIT 1").fetchone()
+    return row is not None
+
+
 def collect(store: Store, *, keep_days: float, limit: int) -> bool:
     """Remove up to *limit* nodes of shares that were deleted *keep_days* ago.
 

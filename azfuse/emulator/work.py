@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
@@ -14,6 +15,8 @@ from azfuse.emulator.store import Store
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Threads that hash while others write.
+_HASHERS: Final = ThreadPoolExecutor(2, thread_name_prefix="md5")
 #: Bytes up to which a read, a write or a hash is quicker than the way to another thread and back.
 INLINE: Final = 64 * 1024
 
@@ -42,6 +45,20 @@ def md5(data: bytes | bytearray) -> str:
 async def md5_of(data: bytes | bytearray) -> str:
     """Return the MD5 of *data* as headers carry it; other requests may run meanwhile."""
     return await compute(len(data), md5, data)
+
+
+def begin_md5(data: bytes | bytearray) -> Future[str]:
+    """Begin to hash *data*, beside whatever else is done, if there is much of it."""
+    if len(data) > INLINE:
+        return _HASHERS.submit(md5, data)
+    done: Future[str] = Future()
+    done.set_result(md5(data))
+    return done
+
+
+async def finish_md5(pending: Future[str]) -> str:
+    """Return what `begin_md5` has begun. Checkpoints unless it is done."""
+    return pending.result() if pending.done() else await anyio.to_thread.run_sync(pending.result)
 
 
 @contextmanager

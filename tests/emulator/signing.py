@@ -46,13 +46,15 @@ def signed(method, path, query="", headers=None, body=b"", version=VERSION, acco
     return sent
 
 
-def file_sas(share, path, permission="r", expiry="2099-01-01T00:00:00Z", account=ACCOUNT, key=KEY):
+def file_sas(share, path, permission="r", expiry="2099-01-01T00:00:00Z", account=ACCOUNT, key=KEY,
+             rsct=""):  # fmt: skip
     """Return the query of a service SAS on one file; *path* is decoded and begins with a slash."""
     version = "2020-02-10"
     lines = [permission, "", expiry, f"/file/{account}/{share}{path}", "", "", "", version]
-    text = "\n".join([*lines, "", "", "", "", ""])
+    text = "\n".join([*lines, "", "", "", "", rsct])
     signature = base64.b64encode(
         hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
     ).decode()
     fields = {"sv": version, "sr": "f", "sp": permission, "se": expiry, "sig": signature}
+    fields |= {"rsct": rsct} if rsct else {}
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())

@@ -83,6 +83,8 @@ async def test_service_sas(share):
     assert "sr is mandatory. Cannot be empty" in answer.text
     answer = await get(file_sas("share", "/a") + "&restype=share", "/share")
     assert answer.status_code == 403
+    query = file_sas("share", "/a", rsct="text/x")
+    assert (await get(query)).headers["content-type"] == "text/x"
     dated = file_sas("share", "/a", expiry=quote("2099-01-01T00:00Z", safe="")).replace("%25", "%")
     assert (await get(dated)).status_code in (200, 403)
 
