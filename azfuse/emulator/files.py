@@ -84,6 +84,14 @@ def commit(store: Store, share: Share, target: Target, first: int, past: int) ->
         charge(db, share, grown)
 
 
+def check_quota(store: Store, share: Share, target: Target, first: int, past: int) -> None:
+    """Refuse a write to [first, past) that the quota does not hold, before a byte is written."""
+    near = allocation.mapped(store.db, target.content, first, past)
+    covered = sum(min(p, past) - max(f, first) for f, p, blob in near if blob > 0)
+    if past - first > covered and share.used + past - first - covered > limit_of(share):
+        raise Refusal(ErrorCode.SHARE_SIZE_LIMIT_REACHED)
+
+
 def charge(db: sqlite3.Connection, share: Share, grown: int) -> None:
     """Count *grown* more bytes (or fewer) for the share; refuses what its quota does not hold."""
     (used,) = db.execute(

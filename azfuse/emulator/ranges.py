@@ -173,6 +173,8 @@ async def write_bytes(
     given = lease_id(request.headers, "x-ms-lease-id")
     while True:
         node, target = files.prepare(store, place.share, node)
+        # Before the bytes go where the old ones are: a refused write changes nothing.
+        files.check_quota(store, place.share, target, first, past)
         if await off_loop(len(body), store.blobs.write, target.blob, first, body):
             place.share = service.reload_share(place.share)
             node = service.reload(node)

@@ -202,6 +202,8 @@ async def test_quota_of_ranges(share):
     await share.put("/share/a", 500, b"y" * 500)
     answer = await share.put("/share/a", 900, b"z" * 101, 409)
     assert code(answer) == (409, "ShareSizeLimitReached")
+    content = (await share("GET", "/share/a", headers={"x-ms-range": "bytes=0-999"})).content
+    assert content == b"x" * 500 + b"y" * 500
     stats = await share("GET", "/share", "restype=share&comp=stats")
     assert xml(stats).findtext("ShareUsageBytes") == "1000"
     await share.clear("/share/a", 0, MIB - 1)
