@@ -17,6 +17,9 @@ from azfuse.cache.segments import Block, Buffer, Segment
 #: Blocks are as large as the largest range request of the service.
 BLOCK_SIZE: Final = 4 * 1024 * 1024
 
+#: `remote_size` where the file may be longer than what we cut it to.
+UNKNOWN: Final = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -187,11 +190,23 @@ class FileContent:
         self.size = self.remote_size = self.remote_end = size
         return touched
 
+    def learn_size(self, size: int) -> None:
+        """Take notice that the file on the share is longer than was believed.
+
+        What was cut off here, and not there yet, stays cut off.
+        """
+        if self.size == self.remote_size == self.remote_end < size:
+            self.size = self.remote_size = self.remote_end = size
+
+    def doubt_size(self) -> None:
+        """Have the length sent with the next upload: the file may have grown since we asked."""
+        self.remote_size = UNKNOWN
+
     # -- what to send -------------------------------------------------------------------
 
     def must_clear(self) -> bool:
         """True if the share holds bytes past `remote_end` that nothing dirty will cover."""
-        stop = min(self.remote_size, self.size)
+        stop = self.size if self.remote_size == UNKNOWN else min(self.remote_size, self.size)
         position = self.remote_end
         while position < stop:
             index = position // BLOCK_SIZE

@@ -261,19 +261,22 @@ class WriteBack:
             requests += 1
         cuts, size = content.truncations, self._length(content, final)
         if size != content.remote_size:
-            self._changed(content, await self._set_length(file, size))
+            size = await self._set_length(file, size)
             requests += 1
         content.resized(size, cuts)
         return requests
 
-    async def _set_length(self, file: CachedFile, size: int) -> str:
+    async def _set_length(self, file: CachedFile, size: int) -> int:
+        """Set the file's length to *size*; return what it was set to."""
         try:
-            return await file.remote.resize(size)
+            self._changed(file.content, await file.remote.resize(size))
         except ServiceError:
             if size <= file.content.size:
                 raise
             # Room ahead of the data was refused; the data itself may still fit.
-            return await file.remote.resize(file.content.size)
+            size = file.content.size
+            self._changed(file.content, await file.remote.resize(size))
+        return size
 
     @staticmethod
     def _length(content: FileContent, final: bool) -> int:

@@ -1,12 +1,11 @@
 """Open files: what programs do to content, and when it becomes the share's."""
 
 import errno
-import os
 import stat
 from collections.abc import Callable
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.content import FileContent
+from azfuse.cache.content import BLOCK_SIZE, FileContent
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
@@ -32,12 +31,15 @@ class Files:
         reader: Reader,
         writeback: WriteBack,
         now: Callable[[], int],
+        resized: Callable[[Inode], None],
     ) -> None:
+        """*now* gives Unix nanoseconds; *resized* tells the kernel of another length."""
         self._tree = tree
         self._cache = cache
         self._reader = reader
         self._writeback = writeback
         self._now = now
+        self._resized = resized
 
     def new_file(self, inode: Inode) -> CachedFile:
         """Make the content of *inode*: empty if it is new, unread if it is on the share."""
@@ -48,35 +50,61 @@ class Files:
     async def open(self, inode: Inode, flags: int, pid: int) -> tuple[FileHandle, bool]:
         """Open *inode*; return the handle, and whether the kernel may keep its pages.
 
-        Cached bytes are shown only if the share confirms that they still hold: a
-        file opened after another mount closed it shows what that mount wrote.
+        What is believed of the file may be older than the moment another mount closed
+        it, so it is confirmed: here for those who will read or append, else by the
+        first read or write past the end. Overwriting needs to know nothing.
         """
         if inode.file is None:
             inode.file = self.new_file(inode)
         handle = FileHandle(inode, inode.file, flags, pid, Readahead(self._tree.settings.readahead))
-        keep = await self._confirm(inode, inode.file, flags, pid)
-        if flags & os.O_TRUNC and handle.writable and inode.size:
-            self.truncate(inode, 0)
+        keep = await self._confirm_at_open(handle)
+        if handle.truncates:
+            self.truncate(inode, 0, certain=handle.confirmed)
+            handle.confirmed = True  # nothing is left that could be out of date
             keep = False
         inode.handles += 1
         inode.writers += handle.writable
         return handle, keep
 
-    async def _confirm(self, inode: Inode, file: CachedFile, flags: int, pid: int) -> bool:
-        content = file.content
+    async def _confirm_at_open(self, handle: FileHandle) -> bool:
+        """Confirm what is known, or leave that for later; say whether the kernel's pages hold."""
+        inode, content = handle.inode, handle.file.content
         if inode.is_local or content.changed:
             return True  # what we have is newer than anything the share could say
         if not content.continuous:
             self._cache.touch(content, content.forget_clean())
-        if self._vouched(inode, pid):
+        if self._vouched(inode, handle.pid):
             return content.cached
-        if not content.cached:
-            return False  # the first GET will tell
-        if flags & os.O_ACCMODE == os.O_WRONLY:
+        handle.confirmed = False
+        if handle.writable and (handle.truncates or not handle.appends):
             return False
-        etag = content.etag
-        await self._tree.validate(inode)
-        return content.etag == etag
+        etag, size, cached = content.etag, content.size, content.cached
+        if not handle.writable and not cached and 0 < size <= BLOCK_SIZE:
+            # One GET answers both questions: what is in the file, and how long it is.
+            await self._reader.read(content, handle.file.remote, handle.readahead, 0, size)
+            handle.confirmed = True
+        else:
+            await self._confirm(handle)
+        if content.size != size:
+            self._resized(inode)
+        return cached and content.etag == etag
+
+    async def _confirm(self, handle: FileHandle) -> None:
+        """Ask the share whether what was cached still holds; drop it if not (one HEAD)."""
+        content = handle.file.content
+        if not content.continuous:
+            # Written to since, without knowing what was there: nothing left to ask about.
+            self._cache.touch(content, content.forget_clean())
+        before = content.size
+        await self._tree.validate(handle.inode)
+        facts = handle.inode.facts
+        if content.changed and facts is not None:
+            content.learn_size(facts.size)
+            if facts.etag != content.etag:
+                self._cache.touch(content, content.forget_clean())
+        handle.confirmed = True
+        if content.size != before:
+            self._resized(handle.inode)
 
     def _vouched(self, inode: Inode, pid: int) -> bool:
         vouched, inode.vouched = inode.vouched, None
@@ -89,6 +117,8 @@ class Files:
     async def read(self, handle: FileHandle, offset: int, length: int) -> bytes | memoryview:
         """Read up to *length* bytes at *offset*."""
         handle.inode.atime = self._now()
+        if not handle.confirmed:
+            await self._confirm(handle)
         file = handle.file
         return await self._reader.read(file.content, file.remote, handle.readahead, offset, length)
 
@@ -97,6 +127,8 @@ class Files:
         file, inode = handle.file, handle.inode
         await self._writeback.throttle()
         content = file.content
+        if not handle.confirmed and offset + len(data) > content.size:
+            await self._confirm(handle)
         if handle.appends:
             offset = content.size
         if offset + len(data) > MAX_FILE_BYTES:
@@ -115,19 +147,23 @@ class Files:
         inode.mtime = inode.ctime = self._now() // 100 * 100
         inode.mtime_pinned = False
 
-    def truncate(self, inode: Inode, size: int) -> None:
-        """Set the length of an open file; it is sent with the next flush."""
+    def truncate(self, inode: Inode, size: int, *, certain: bool) -> None:
+        """Set the length of a file; it is sent with the next flush.
+
+        Unless its length on the share is *certain* it is sent in any case.
+        """
         if size > MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, "files end at 4 TiB")
         if inode.file is None:
             inode.file = self.new_file(inode)
         content = inode.file.content
-        if size == content.size:
-            self._modified(inode)
-            return
-        self._cache.touch(content, content.truncate(size))
+        doubtful = size <= content.size and not (certain or inode.is_local)
+        if size != content.size or doubtful:
+            self._cache.touch(content, content.truncate(size))
+            if doubtful:
+                content.doubt_size()
+            self._writeback.note(inode.file)
         self._modified(inode)
-        self._writeback.note(inode.file)
 
     async def flush(self, file: CachedFile) -> None:
         """Return when every byte written so far is on the share (fsync(2), close(2))."""

@@ -1,18 +1,22 @@
 """One mounted share: builds the parts, keeps their tasks, drains at the end."""
 
+import errno
 import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pyfuse3
 import trio
+from pyfuse3 import InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import WriteBack
 from azfuse.fuse.files import Files
+from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.remote_file import InodeFile
@@ -82,7 +86,9 @@ class FileSystem(Operations):
         self._writeback = WriteBack(
             self._cache, nursery, transfers, trio.current_time, self.settings.dirty_expire
         )
-        self.files = Files(self.tree, self._cache, reader, self._writeback, time.time_ns)
+        self.files = Files(
+            self.tree, self._cache, reader, self._writeback, time.time_ns, _tell_kernel
+        )
         self.namespace = Namespace(
             self.tree, self._writeback, self.files.new_file, time.time_ns, self._instance
         )
@@ -119,3 +125,16 @@ class FileSystem(Operations):
             if inode.file is not None and inode.file.content is content:
                 self.tree.forget(inode)
                 return
+
+
+def _tell_kernel(inode: Inode) -> None:
+    """Have the kernel ask for the attributes of *inode* again before it uses its own.
+
+    Only attributes: dropping pages from within a handler could wait for that handler.
+    """
+    for number in (inode.number, *inode.aliases.values()):
+        try:
+            pyfuse3.invalidate_inode(InodeT(number), attr_only=True)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # the kernel does not know it by that number
+                raise

@@ -14,13 +14,18 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """What one open(2) of a file needs to remember. `pid` is the thread that opened it."""
+    """What one open(2) of a file needs to remember.
+
+    `pid` is the thread that opened it. `confirmed` is False while nobody has asked
+    whether what was cached before the open still holds.
+    """
 
     inode: Inode
     file: CachedFile
     flags: int
     pid: int
     readahead: Readahead
+    confirmed: bool = True
 
     @property
     def writable(self) -> bool:
@@ -31,6 +36,11 @@ class FileHandle:
     def appends(self) -> bool:
         """True if every write goes to the end."""
         return bool(self.flags & os.O_APPEND)
+
+    @property
+    def truncates(self) -> bool:
+        """True if opening empties the file."""
+        return self.writable and bool(self.flags & os.O_TRUNC)
 
     @property
     def synchronous(self) -> bool:

@@ -91,7 +91,7 @@ class Setter:
     async def _resize(self, inode: Inode, size: int) -> None:
         if not stat.S_ISREG(inode.posix.mode):
             raise OSError(errno.EINVAL, "only regular files have a length to set")
-        self._files.truncate(inode, size)
+        self._files.truncate(inode, size, certain=inode.writers > 0)
         if not inode.writers and inode.file is not None and inode.file.content.changed:
             # No close will come that could report an error: truncate(2) reports it.
             await self._files.flush(inode.file)
