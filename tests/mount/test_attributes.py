@@ -1,0 +1,219 @@
+"""Modes, owners, times, numbers, extended attributes, space: here, and after a new mount."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from tests.mount.harness import errno_of, python, run
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as other users")
+
+
+def facts(path):
+    """Return what must be the same after a new mount."""
+    status = os.lstat(path)
+    return (
+        oct(status.st_mode), status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns,
+        status.st_ino, status.st_rdev, status.st_nlink,
+    )  # fmt: skip
+
+
+@as_root
+def test_everything_is_kept_over_a_new_mount(mount):
+    with mount() as first:
+        root = first.path
+        (root / "dir").mkdir(mode=0o750)
+        for mode in (0o600, 0o640, 0o755, 0o444, 0o000, 0o4755, 0o666):
+            path = root / f"dir/mode{mode:o}"
+            path.write_bytes(b"x" * mode)
+            path.chmod(mode)
+        (root / "owned").write_bytes(b"x")
+        os.chown(root / "owned", 1234, 5678)
+        os.chown(root / "dir", -1, 77)
+        os.symlink("owned", root / "link")
+        os.chown(root / "link", 5, 6, follow_symlinks=False)
+        os.mkfifo(root / "fifo", 0o620)
+        os.mknod(root / "device", 0o660 | stat.S_IFBLK, os.makedev(8, 1))
+        os.utime(root / "owned", ns=(1, 1_600_000_000_123_456_700))
+        os.utime(root / "dir", ns=(1, 1_500_000_000_000_000_000))
+        names = ["dir", "owned", "link", "fifo", "device"]
+        names += [f"dir/{name}" for name in os.listdir(root / "dir")]
+        before = {name: facts(root / name) for name in names}
+        os.setxattr(root / "owned", "user.note", b"kept")
+    with mount() as second:
+        assert {name: facts(second.path / name) for name in names} == before
+        assert os.readlink(second.path / "link") == "owned"
+        assert os.getxattr(second.path / "owned", "user.note") == b"kept"
+        assert before["owned"][4] == 1_600_000_000_123_456_700
+    # Found by name alone, without a listing before.
+    with mount() as third:
+        assert facts(third.path / "dir/mode4755") == before["dir/mode4755"]
+
+
+def test_numbers_of_new_files_do_not_change(mount):
+    with mount("actimeo=0") as first:
+        with (first.path / "new").open("wb") as file:
+            number = os.fstat(file.fileno()).st_ino
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+            assert os.fstat(file.fileno()).st_ino == number
+        assert (first.path / "new").stat().st_ino == number
+        os.rename(first.path / "new", first.path / "renamed")
+        assert (first.path / "renamed").stat().st_ino == number
+        with os.scandir(first.path) as entries:
+            assert {entry.name: entry.inode() for entry in entries} == {"renamed": number}
+    with mount() as second:
+        assert (second.path / "renamed").stat().st_ino == number
+
+
+def test_chmod_back_to_the_default(mount):
+    with mount() as m:
+        path = m.path / "file"
+        path.write_bytes(b"x")
+        default = path.stat().st_mode
+        for mode in (0o600, 0o400, 0o777, stat.S_IMODE(default)):
+            path.chmod(mode)
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+            assert path.read_bytes() == b"x"
+
+
+def test_a_read_only_file_can_be_written_by_who_has_it_open(mount):
+    with mount() as m:
+        check_read_only_files(m.path)
+
+
+def check_read_only_files(here):
+    descriptor = os.open(here / "file", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o400)
+    try:
+        os.write(descriptor, b"content")
+        os.fsync(descriptor)
+        os.write(descriptor, b" more")
+    finally:
+        os.close(descriptor)
+    assert (here / "file").read_bytes() == b"content more"
+    assert stat.S_IMODE((here / "file").stat().st_mode) == 0o400
+    os.rename(here / "file", here / "moved")
+    (here / "other").write_bytes(b"other")
+    os.replace(here / "other", here / "moved")
+    (here / "moved").chmod(0o444)
+    os.unlink(here / "moved")
+    assert os.listdir(here) == []
+
+
+@as_root
+def test_access_is_checked(common, here):
+    here.chmod(0o755)
+    (here / "secret").write_bytes(b"x")
+    (here / "secret").chmod(0o600)
+    (here / "public").write_bytes(b"x")
+    (here / "public").chmod(0o644)
+    assert run(["cat", here / "public"], user=NOBODY).stdout == "x"
+    assert "denied" in run(["cat", here / "secret"], user=NOBODY, check=False).stderr
+    assert "denied" in run(["touch", here / "new"], user=NOBODY, check=False).stderr
+    assert "denied" in run(["rm", "-f", here / "public"], user=NOBODY, check=False).stderr
+    code = "import os, sys; print([os.access(sys.argv[1], m) for m in (os.R_OK, os.W_OK, os.X_OK)])"
+    assert python(code, here / "public", user=NOBODY) == "[True, False, False]\n"
+    here.chmod(0o777)
+    run(["touch", here / "theirs"], user=NOBODY)
+    assert (here / "theirs").stat().st_uid == NOBODY
+    assert "permitted" in run(["chown", "0", here / "theirs"], user=NOBODY, check=False).stderr
+    assert "permitted" in run(["chmod", "600", here / "public"], user=NOBODY, check=False).stderr
+
+
+@as_root
+def test_modes_without_a_place_to_keep_them(mount):
+    with mount("posix=off,uid=12,gid=34,file_mode=0640,dir_mode=0750") as m:
+        (m.path / "file").write_bytes(b"x")
+        (m.path / "dir").mkdir()
+        status = (m.path / "file").stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, 12, 34)
+        assert stat.S_IMODE((m.path / "dir").stat().st_mode) == 0o750
+        assert errno_of(os.chmod, m.path / "file", 0o600) == errno.EPERM
+        assert errno_of(os.chown, m.path / "file", 1, 1) == errno.EPERM
+        os.chmod(m.path / "file", 0o640)
+        os.chown(m.path / "file", 12, 34)
+
+
+def test_extended_attributes(common, here):
+    path = here / "file"
+    path.write_bytes(b"x")
+    assert os.listxattr(path) == []
+    os.setxattr(path, "user.comment", b"plain text")
+    os.setxattr(path, "user.Mixed.Case", b"\0\xff binary")
+    os.setxattr(path, "user.empty", b"")
+    assert sorted(os.listxattr(path)) == ["user.Mixed.Case", "user.comment", "user.empty"]
+    assert os.getxattr(path, "user.comment") == b"plain text"
+    assert os.getxattr(path, "user.Mixed.Case") == b"\0\xff binary"
+    assert os.getxattr(path, "user.empty") == b""
+    assert common[1].properties(f"{here.name}/file").metadata["comment"] == "plain text"
+    assert errno_of(os.getxattr, path, "user.missing") == errno.ENODATA
+    assert errno_of(os.removexattr, path, "user.missing") == errno.ENODATA
+    assert errno_of(os.setxattr, path, "user.new", b"", os.XATTR_REPLACE) == errno.ENODATA
+    assert errno_of(os.setxattr, path, "user.empty", b"", os.XATTR_CREATE) == errno.EEXIST
+    assert errno_of(os.setxattr, path, "user.large", b"x" * 9000) == errno.ENOSPC
+    assert errno_of(os.setxattr, path, "trusted.x", b"x") == errno.ENOTSUP
+    os.removexattr(path, "user.comment")
+    assert sorted(os.listxattr(path)) == ["user.Mixed.Case", "user.empty"]
+    # They live beside the mode, and neither disturbs the other.
+    path.chmod(0o700)
+    assert os.getxattr(path, "user.Mixed.Case") == b"\0\xff binary"
+    os.setxattr(path, "user.more", b"more")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert not any("azfuse" in name for name in os.listxattr(path))
+    (here / "dir").mkdir()
+    os.setxattr(here / "dir", "user.on.directory", b"yes")
+    assert os.getxattr(here / "dir", "user.on.directory") == b"yes"
+
+
+def test_extended_attributes_of_a_file_that_is_being_written(here):
+    with (here / "file").open("wb", buffering=0) as file:
+        file.write(b"before")
+        os.setxattr(file.fileno(), "user.while", b"open")
+        file.write(b" after")
+        assert os.getxattr(file.fileno(), "user.while") == b"open"
+    assert (here / "file").read_bytes() == b"before after"
+    assert os.getxattr(here / "file", "user.while") == b"open"
+
+
+def test_metadata_of_others_is_seen_and_kept(common, here):
+    (here / "file").write_bytes(b"x")
+    client = common[1].sdk.get_file_client(f"{here.name}/file")
+    client.set_file_metadata({"Author": "somebody"})
+    (here / "file").chmod(0o600)
+    assert os.getxattr(here / "file", "user.author") == b"somebody"
+    metadata = {k.lower(): v for k, v in client.get_file_properties().metadata.items()}
+    assert metadata["author"] == "somebody"
+
+
+def test_statfs(common, here):
+    figures = os.statvfs(here)
+    assert figures.f_frsize * figures.f_blocks == 100 * 1024**3
+    assert 0 < figures.f_bfree <= figures.f_blocks
+    assert figures.f_namemax == 255
+
+
+def test_a_read_only_mount(share, mount):
+    share.write("file", b"content")
+    with mount("ro") as m:
+        assert (m.path / "file").read_bytes() == b"content"
+        assert errno_of((m.path / "file").write_bytes, b"x") == errno.EROFS
+        assert errno_of(os.mkdir, m.path / "dir") == errno.EROFS
+        assert errno_of(os.unlink, m.path / "file") == errno.EROFS
+        assert errno_of(os.utime, m.path / "file") == errno.EROFS
+
+
+def test_a_directory_of_the_share_as_root(share, mount):
+    with mount() as m:
+        (m.path / "a/b").mkdir(parents=True)
+        (m.path / "a/b/file").write_bytes(b"x")
+    with mount(source=share.source + "/a/b") as m:
+        assert os.listdir(m.path) == ["file"]
+        with (m.path / "file").open("r+b") as file:
+            os.unlink(m.path / "file")
+            file.write(b"y")
+        (m.path / "new").mkdir()
+    assert share.names("a/b") == {"new"}
