@@ -4,8 +4,12 @@
 as the operation. `transport` sends, signs, retries, negotiates the version and
 counts; `network` is the HTTP under it.
 
-    account share directory file      what is asked (file: also reading ranges leases links)
+    account share directory file      what is asked
+                                      (file: also reading ranges leases links; share: also
+                                      share_leases share_access; both kinds of entries: handles)
         headers xml models errors     how it is written, what is answered
+        service_properties share_settings
+    sas                               signatures to give away, made without asking anyone
     transport                         one request, however many tries it takes
         auth retry versions counters
     exchange                          one try

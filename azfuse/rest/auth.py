@@ -60,6 +60,11 @@ class Credentials(Protocol):
         """Say what is wrong with them at *now* (Unix seconds), empty if nothing is known."""
 
 
+def sign(key: bytes, text: str) -> str:
+    """Return the HMAC-SHA256 of *text* in base64: every signature of the service is that."""
+    return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode("ascii")
+
+
 class SharedKey:
     """The account's name and key (base64). Raises ValueError for a key that is not base64."""
 
@@ -82,10 +87,12 @@ class SharedKey:
 
     async def authorize(self, request: Signable) -> None:
         """Sign *request* as it is; nothing that is signed may change afterwards."""
-        text = string_to_sign(request, self.account)
-        digest = hmac.digest(self._key, text.encode(), hashlib.sha256)
-        signature = base64.b64encode(digest).decode("ascii")
+        signature = self.sign(string_to_sign(request, self.account))
         request.headers["authorization"] = f"SharedKey {self.account}:{signature}"
+
+    def sign(self, text: str) -> str:
+        """Return the signature (base64) of *text*, of a request or of a SAS."""
+        return sign(self._key, text)
 
     def refused(self) -> bool:
         """Return False: the key does not change by itself."""

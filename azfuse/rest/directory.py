@@ -5,6 +5,7 @@ from typing import Final
 
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.exchange import Call
+from azfuse.rest.handles import DirectoryHandles
 from azfuse.rest.headers import (
     metadata_headers,
     nfs_headers,
@@ -20,7 +21,7 @@ from azfuse.rest.models import (
     SmbSettings,
     Written,
 )
-from azfuse.rest.resource import MISSING, Resource, may_be_renamed, or_none
+from azfuse.rest.resource import MISSING, may_be_renamed, or_none
 from azfuse.rest.wire import MAX_PAGE_ENTRIES
 from azfuse.rest.xml import parse_directory_page
 
@@ -32,7 +33,7 @@ _PAGE_BYTES: Final = 4 * 1024 * 1024
 _DIRECTORY: Final = ("restype", "directory")
 
 
-class Directory(Resource):
+class Directory(DirectoryHandles):
     """Directories of a share. Paths are share-relative, the root is ''.
 
     Every method raises ServiceError, ConnectionFailed, ServiceUnavailable and
@@ -100,6 +101,17 @@ class Directory(Resource):
 
         exchange, _ = await self.transport.request(build)
         return parse_written(exchange)
+
+    async def get_directory_metadata(self, path: str) -> dict[str, str]:
+        """Get Directory Metadata. `get_directory_properties` answers it as well."""
+
+        def build(version: str) -> Call:
+            return self._call(
+                "GetDirectoryMetadata", "GET", path, version, _DIRECTORY, ("comp", "metadata")
+            )
+
+        exchange, _ = await self.transport.request(build)
+        return exchange.metadata
 
     async def set_directory_metadata(self, path: str, metadata: Mapping[str, str]) -> Written:
         """Set Directory Metadata: *metadata* replaces all there is."""

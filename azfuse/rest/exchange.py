@@ -41,6 +41,8 @@ class Call:
     body_length: int = 0
     #: Bytes of body that the answer may have, as far as known: it gets time for them.
     answer_length: int = 0
+    #: False for what anyone may ask: no credentials go with it.
+    authorized: bool = True
 
 
 #: Makes the call of one try for a service version; called anew for every try.

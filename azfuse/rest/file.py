@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.exchange import Call
+from azfuse.rest.handles import FileHandles
 from azfuse.rest.headers import (
     check_value,
     content_headers,
@@ -41,7 +42,7 @@ def _check_size(size: int) -> None:
         raise ValueError(f"a file has 0 to {MAX_FILE_BYTES} bytes, not {size}")
 
 
-class File(FileReading, FileRanges, FileLeases, FileLinks):
+class File(FileReading, FileRanges, FileLeases, FileLinks, FileHandles):
     """Files of a share. Paths are share-relative.
 
     Every method raises ServiceError, ConnectionFailed, ServiceUnavailable and

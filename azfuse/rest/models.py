@@ -217,6 +217,24 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareFeatures:
+    """Provisioning and switches of a share; None is what the service did not say.
+
+    In a request None leaves a thing as it is, or to the service. Bandwidths are MiB/s.
+    """
+
+    provisioned_iops: int | None = None
+    provisioned_bandwidth_mibps: int | None = None
+    paid_bursting: bool | None = None
+    paid_bursting_max_iops: int | None = None
+    paid_bursting_max_bandwidth_mibps: int | None = None
+    #: NFS: `.snapshot` directories show the snapshots.
+    snapshot_directory: bool | None = None
+    #: SMB clients may cache directories under a lease.
+    smb_directory_lease: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ShareProperties:
     """Get Share Properties. `quota` is GiB; `raw` holds every other `x-ms-` header."""
 
@@ -228,6 +246,7 @@ class ShareProperties:
     access_tier: str | None
     lease: LeaseProperties
     root_squash: str | None
+    features: ShareFeatures
     raw: Mapping[str, str]
 
 
@@ -253,3 +272,31 @@ class SharePage:
 
     shares: Sequence[ShareItem]
     next_marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserDelegationKey:
+    """Answer of Get User Delegation Key: a key that signs in the name of who asked for it.
+
+    All but `value`, the secret, are texts that go into the signature as they came.
+    """
+
+    signed_oid: str
+    signed_tid: str
+    signed_start: str
+    signed_expiry: str
+    signed_service: str
+    signed_version: str
+    value: str = field(repr=False)
+    signed_delegated_user_tid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Answer of Preflight File Request: what a page may do. `max_age` is seconds."""
+
+    allowed_origin: str
+    allowed_methods: Sequence[str]
+    allowed_headers: Sequence[str]
+    max_age: int
+    allow_credentials: bool

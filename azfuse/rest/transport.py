@@ -184,7 +184,8 @@ class Transport:
                 with translated_errors(), trio.fail_after(time_allowed):
                     exchange = await self._send(call, version, effort)
                     if exchange.status < 300:
-                        self._versions.accept()
+                        if call.authorized:  # Who answers others need not look at the version.
+                            self._versions.accept()
                         return exchange, max(0.0, deadline - trio.current_time())
                     refusal = await self._read_refusal(exchange, effort)
                     if await self._goes_down(call, exchange, refusal, version, effort):
@@ -248,7 +249,7 @@ class Transport:
     async def _prepare(self, call: Call, version: str) -> httpx.Request:
         """Make the signed request of one try. The URL is signed as it is sent."""
         query = "&".join([f"{name}={quote(value, safe='')}" for name, value in call.query])
-        if self.credentials.query:
+        if call.authorized and self.credentials.query:
             query = f"{query}&{self.credentials.query}" if query else self.credentials.query
         url = httpx.URL(f"{self.endpoint.origin}{call.path}{'?' if query else ''}{query}")
         headers = {name.lower(): value for name, value in call.headers.items()}
@@ -257,7 +258,8 @@ class Transport:
         if call.method == "PUT" or call.body_length:
             headers["content-length"] = str(call.body_length)
         raw_path = url.raw_path.partition(b"?")[0].decode("ascii")
-        await self.credentials.authorize(Signable(call.method, raw_path, call.query, headers))
+        if call.authorized:
+            await self.credentials.authorize(Signable(call.method, raw_path, call.query, headers))
         # Metadata names keep their case on the wire; they are signed in lower case.
         for name in call.headers:
             if not name.islower():

@@ -128,6 +128,11 @@ def format_time(unix_ns: int) -> str:
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{ns // _NS_PER_TICK:07d}Z"
 
 
+def format_seconds(unix_ns: int) -> str:
+    """Write Unix nanoseconds as `2022-10-05T22:14:46Z`, cut to the second."""
+    return f"{datetime.fromtimestamp(unix_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def parse_http_date(text: str) -> int:
     """Read an RFC 1123 date as Unix nanoseconds. Raises ValueError."""
     return int(parsedate_to_datetime(text).timestamp()) * 1_000_000_000

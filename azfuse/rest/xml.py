@@ -1,4 +1,4 @@
-"""Reads the XML that the service answers: errors, listings, ranges, statistics.
+"""XML: of answers (errors, listings, ranges, statistics), and what request bodies need.
 
 Unknown elements are ignored. Whatever does not parse raises InvalidResponse,
 except for errors: an error page of a proxy is no XML, and still an error.
@@ -12,8 +12,21 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import unescape
 
 from azfuse.rest.errors import InvalidResponse
-from azfuse.rest.models import DirectoryEntry, DirectoryPage, FileRange, ShareItem, SharePage
-from azfuse.rest.wire import FileAttributes, parse_attributes, parse_http_date, parse_time
+from azfuse.rest.models import (
+    DirectoryEntry,
+    DirectoryPage,
+    FileRange,
+    ShareItem,
+    SharePage,
+    UserDelegationKey,
+)
+from azfuse.rest.wire import (
+    FileAttributes,
+    format_seconds,
+    parse_attributes,
+    parse_http_date,
+    parse_time,
+)
 
 T = TypeVar("T")
 
@@ -22,11 +35,30 @@ _GIB: Final = 1024**3
 _SECOND: Final = 1_000_000_000
 
 
-def _parse(body: bytes, what: str) -> ET.Element:
+def parse_xml(body: bytes, what: str) -> ET.Element:
+    """Return the root element of the answer to *what*. Raises InvalidResponse."""
     try:
         return ET.fromstring(body)  # noqa: S314 # expat bounds entity expansion by itself
     except ET.ParseError as error:
         raise InvalidResponse(f"{what}: broken XML: {error}") from None
+
+
+def add_text(parent: ET.Element, tag: str, text: str) -> None:
+    """Put `<tag>text</tag>` at the end of *parent*."""
+    ET.SubElement(parent, tag).text = text
+
+
+def serialize(root: ET.Element) -> bytes:
+    """Write a request body as the service takes it: UTF-8, with an XML declaration.
+
+    Raises ValueError for characters that XML cannot hold.
+    """
+    body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    try:
+        ET.fromstring(body)  # noqa: S314 # our own text
+    except ET.ParseError:
+        raise ValueError("a value holds characters that XML cannot") from None
+    return body
 
 
 def parse_error(body: bytes) -> tuple[str, str, dict[str, str]]:
@@ -41,7 +73,7 @@ def parse_error(body: bytes) -> tuple[str, str, dict[str, str]]:
     return details.pop("Code", ""), details.pop("Message", ""), details
 
 
-def _text_of_name(element: ET.Element) -> str:
+def text_of_name(element: ET.Element) -> str:
     """Return a name, which is percent-encoded where XML could not hold it."""
     text = element.text or ""
     return unquote(text) if element.get("Encoded", "").lower() == "true" else text
@@ -152,7 +184,7 @@ class _EntryReader:
         name = element.find("Name")
         if name is None:
             raise ValueError("an entry has no name")
-        return self._make(element.tag, _text_of_name(name), *map(element.findtext, _FIELDS))
+        return self._make(element.tag, text_of_name(name), *map(element.findtext, _FIELDS))
 
     def _make(
         self,
@@ -198,7 +230,7 @@ def parse_directory_page(body: bytes) -> DirectoryPage:
             entries, end = reader.read_usual(text, start)
             text = text[:start] + text[end:]
         # What is left is a small document: the head, the end, and entries of other forms.
-        root = _parse(text.encode(), what)
+        root = parse_xml(text.encode(), what)
         rest = root.find("Entries")
         if root.tag != "EnumerationResults" or rest is None:
             raise InvalidResponse(f"{what}: not a listing but <{root.tag}>")
@@ -218,7 +250,7 @@ def parse_directory_page(body: bytes) -> DirectoryPage:
 def parse_share_page(body: bytes) -> SharePage:
     """Read List Shares. Raises InvalidResponse."""
     what = "ListShares"
-    root = _parse(body, what)
+    root = parse_xml(body, what)
     shares = root.find("Shares")
     if root.tag != "EnumerationResults" or shares is None:
         raise InvalidResponse(f"{what}: not a listing but <{root.tag}>")
@@ -253,7 +285,7 @@ def _read_share(element: ET.Element) -> ShareItem:
 def parse_ranges(body: bytes) -> tuple[list[FileRange], str | None]:
     """Read List Ranges: the ranges and the marker of the next page. Raises InvalidResponse."""
     what = "ListRanges"
-    root = _parse(body, what)
+    root = parse_xml(body, what)
     if root.tag != "Ranges":
         raise InvalidResponse(f"{what}: not ranges but <{root.tag}>")
     try:
@@ -274,10 +306,46 @@ def parse_ranges(body: bytes) -> tuple[list[FileRange], str | None]:
 def parse_share_usage(body: bytes) -> int:
     """Read Get Share Stats, in bytes; old versions say whole GiB. Raises InvalidResponse."""
     what = "GetShareStats"
-    root = _parse(body, what)
+    root = parse_xml(body, what)
     text, unit = root.findtext("ShareUsageBytes"), 1
     if text is None:
         text, unit = root.findtext("ShareUsage"), _GIB
     if text is None or not text.isdecimal():
         raise InvalidResponse(f"{what}: no usage in <{root.tag}>")
     return int(text) * unit
+
+
+def format_key_info(start: int | None, expiry: int, delegated_user_tid: str | None) -> bytes:
+    """Write the body of Get User Delegation Key; times are Unix nanoseconds."""
+    root = ET.Element("KeyInfo")
+    if start is not None:
+        add_text(root, "Start", format_seconds(start))
+    add_text(root, "Expiry", format_seconds(expiry))
+    if delegated_user_tid is not None:
+        add_text(root, "DelegatedUserTid", delegated_user_tid)
+    return serialize(root)
+
+
+def parse_user_delegation_key(body: bytes) -> UserDelegationKey:
+    """Read Get User Delegation Key. Raises InvalidResponse."""
+    what = "GetUserDelegationKey"
+    root = parse_xml(body, what)
+    if root.tag != "UserDelegationKey":
+        raise InvalidResponse(f"{what}: not a key but <{root.tag}>")
+
+    def need(tag: str) -> str:
+        text = root.findtext(tag)
+        if not text:
+            raise InvalidResponse(f"{what}: the answer has no {tag}")
+        return text
+
+    return UserDelegationKey(
+        signed_oid=need("SignedOid"),
+        signed_tid=need("SignedTid"),
+        signed_start=need("SignedStart"),
+        signed_expiry=need("SignedExpiry"),
+        signed_service=need("SignedService"),
+        signed_version=need("SignedVersion"),
+        value=need("Value"),
+        signed_delegated_user_tid=root.findtext("SignedDelegatedUserTid") or None,
+    )

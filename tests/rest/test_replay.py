@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from azfuse.rest import models
+from azfuse.rest import handles, models, service_properties, share_access
 from azfuse.rest.account import Account
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError, ServiceError, ServiceUnavailable
@@ -78,6 +79,11 @@ RUNS: dict[str, tuple[Run, Any]] = {
         lambda t: Directory(t, "shr").get_directory_properties("d"),
         models.DirectoryProperties,
     ),
+    "ForceCloseHandles": (
+        lambda t: Directory(t, "shr").force_close_handles("d", recursive=True),
+        handles.ClosedHandles,
+    ),
+    "GetDirectoryMetadata": (lambda t: Directory(t, "shr").get_directory_metadata("d"), dict),
     "GetFile": (_read, bytes),
     "GetFileMetadata": (lambda t: File(t, "shr").get_file_metadata("f"), dict),
     "GetFileProperties": (
@@ -85,6 +91,12 @@ RUNS: dict[str, tuple[Run, Any]] = {
         models.FileProperties,
     ),
     "GetPermission": (lambda t: _share(t).get_permission("1*2"), str),
+    "GetServiceProperties": (
+        lambda t: Account(t).get_file_service_properties(),
+        service_properties.ServiceProperties,
+    ),
+    "GetShareAcl": (lambda t: _share(t).get_share_acl(), share_access.ShareAcl),
+    "GetShareMetadata": (lambda t: _share(t).get_share_metadata(), dict),
     "GetShareProperties": (lambda t: _share(t).get_share_properties(), models.ShareProperties),
     "GetShareStats": (lambda t: _share(t).get_share_stats(), int),
     "GetSymbolicLink": (lambda t: File(t, "shr").get_symbolic_link("f"), str),
@@ -92,6 +104,7 @@ RUNS: dict[str, tuple[Run, Any]] = {
         lambda t: Directory(t, "shr").list_directories_and_files("d"),
         models.DirectoryPage,
     ),
+    "ListHandles": (lambda t: File(t, "shr").list_handles("f"), handles.HandlePage),
     "ListRanges": (lambda t: File(t, "shr").list_ranges("f"), models.RangeList),
     "ListShares": (lambda t: Account(t).list_shares(), models.SharePage),
     "PutRange": (lambda t: File(t, "shr").put_range("f", 0, 1, b"x"), models.Written),
@@ -113,6 +126,11 @@ RUNS: dict[str, tuple[Run, Any]] = {
     ),
     "SetFileMetadata": (lambda t: File(t, "shr").set_file_metadata("f", {}), models.Written),
     "SetFileProperties": (lambda t: File(t, "shr").set_file_properties("f"), models.Written),
+    "SetServiceProperties": (
+        lambda t: Account(t).set_file_service_properties(service_properties.ServiceProperties()),
+        type(None),
+    ),
+    "SetShareAcl": (lambda t: _share(t).set_share_acl([]), models.Written),
     "SetShareMetadata": (lambda t: _share(t).set_share_metadata({}), models.Written),
     "SetShareProperties": (lambda t: _share(t).set_share_properties(quota=1), models.Written),
     "SnapshotShare": (lambda t: _share(t).snapshot_share(), str),
@@ -194,6 +212,16 @@ def check_good(exchange: dict[str, Any], value: Any) -> None:
         assert time // 1_000_000_000 == value.last_modified // 1_000_000_000
     if isinstance(value, models.Written) and "x-ms-file-id" in headers:
         assert str(value.smb.file_id) == headers["x-ms-file-id"]
+    if isinstance(value, handles.HandlePage):
+        body = exchange["response"]["body"]
+        assert [handle.handle_id for handle in value.handles] == re.findall(
+            "<HandleId>(.*?)</HandleId>", body
+        )
+    if isinstance(value, service_properties.ServiceProperties):
+        assert len(value.cors or ()) == exchange["response"]["body"].count("<CorsRule>")
+        assert (value.hour_metrics is None) == ("<HourMetrics>" not in exchange["response"]["body"])
+    if isinstance(value, share_access.ShareAcl):
+        assert len(value.policies) == exchange["response"]["body"].count("<SignedIdentifier>")
     if hasattr(value, "metadata"):
         recorded = {
             name.removeprefix("x-ms-meta-"): text
