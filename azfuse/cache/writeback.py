@@ -139,7 +139,8 @@ class WriteBack:
                 file.retry_at = 0.0
                 file.dirty_since = self._clock()
                 self._last_error = None
-                if not file.content.changed and file.remote.exists:
+                # Only a final pass has sent the attributes too.
+                if final and not file.content.changed:
                     self._pending.pop(file, None)
             finally:
                 self._signal()

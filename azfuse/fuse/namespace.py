@@ -17,7 +17,7 @@ from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, set_smb
+from azfuse.fuse.remote_file import InodeFile, changed, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings
@@ -163,25 +163,19 @@ class Namespace:
             self._writeback.forget(inode.file)
 
     async def _delete(self, inode: Inode) -> None:
-        await self._make_writable(inode)
+        tree = self._tree
+        if FileAttributes.READ_ONLY in attributes_of(inode):
+            await make_writable(tree, inode)
         try:
-            await self._tree.file.delete_file(inode.path)
+            await tree.file.delete_file(inode.path)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                self._tree.vanish(inode)
-            if error.code != ErrorCode.READ_ONLY_ATTRIBUTE or inode.facts is None:
+                tree.vanish(inode)
+            if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Somebody else made it read-only since we last looked.
-            inode.facts.attributes |= FileAttributes.READ_ONLY
-            await self._make_writable(inode)
-            await self._tree.file.delete_file(inode.path)
-
-    async def _make_writable(self, inode: Inode) -> None:
-        """Clear the attribute that would keep the service from deleting or replacing a file."""
-        facts = inode.facts
-        if facts is not None and FileAttributes.READ_ONLY in facts.attributes:
-            attributes = facts.attributes & ~FileAttributes.READ_ONLY
-            await set_smb(self._tree, inode, SmbSettings(attributes=attributes))
+            await make_writable(tree, inode)
+            await tree.file.delete_file(inode.path)
 
     async def _hide(self, inode: Inode) -> None:
         """Give a file that is open a name that nobody sees, until its last close.
@@ -331,9 +325,10 @@ class Namespace:
         """
         moving = {inode for inode in inodes if inode is not None}
         files = {inode.file for inode in moving if inode.file is not None}
-        for file in self._writeback.pending:
+        directories = {inode for inode in moving if inode.is_directory}
+        for file in self._writeback.pending if directories else ():
             remote = file.remote
-            if isinstance(remote, InodeFile) and moving.intersection(remote.inode.ancestors()):
+            if isinstance(remote, InodeFile) and directories & set(remote.inode.ancestors()):
                 files.add(file)
         async with AsyncExitStack() as stack:
             for file in _in_order(files):

@@ -7,7 +7,7 @@ from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.tree import Tree, attributes_of
-from azfuse.rest.errors import ServiceError
+from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Body, SmbSettings, Written
 from azfuse.rest.wire import FileAttributes
 
@@ -145,7 +145,15 @@ class InodeFile:
 
     async def _change(self, request: Callable[[str], Awaitable[Written]], **changes: object) -> str:
         asked = self._tree.clock()
-        written = await self._at_path(request)
+        try:
+            written = await self._at_path(request)
+        except ServiceError as error:
+            if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
+                raise
+            # Mode 0444 keeps nobody from writing who has the file open already, nor root.
+            await make_writable(self._tree, self._inode)
+            self._inode.attributes_pending = True
+            written = await self._at_path(request)
         changed(self._tree, self._inode, written, asked, **changes)
         return written.etag
 
@@ -198,6 +206,7 @@ async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
         attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
     if metadata != dict(facts.metadata or {}):
         await set_metadata(tree, inode, metadata)
+        facts = inode.facts or facts
     if attributes != facts.attributes or mtime is not None:
         smb = SmbSettings(attributes=attributes, last_write_time=mtime)
         await set_smb(tree, inode, smb)
@@ -214,8 +223,33 @@ async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:
     changed(tree, inode, written, asked)
 
 
+async def make_writable(tree: Tree, inode: Inode) -> None:
+    """Clear the attribute for which the service refuses to change, replace or delete a file."""
+    asked_for = await _current_attributes(tree, inode)
+    if FileAttributes.READ_ONLY in asked_for:
+        attributes = asked_for & ~FileAttributes.READ_ONLY
+        await set_smb(tree, inode, SmbSettings(attributes=attributes))
+
+
+async def _current_attributes(tree: Tree, inode: Inode) -> FileAttributes:
+    """Return the attributes of *inode*, asked for anew if they do not say it is read-only."""
+    facts = inode.facts
+    if facts is None or FileAttributes.READ_ONLY not in facts.attributes:
+        posix = inode.posix
+        await tree.validate(inode)
+        inode.posix = posix
+        facts = inode.facts
+    return facts.attributes if facts else FileAttributes.NONE
+
+
 async def set_metadata(tree: Tree, inode: Inode, metadata: dict[str, str]) -> None:
-    """Replace the metadata of *inode* on the share."""
+    """Replace the metadata of *inode* on the share.
+
+    A file with mode 0444 is made writable for it; its attributes are the caller's to
+    set again.
+    """
+    if not inode.is_directory and FileAttributes.READ_ONLY in attributes_of(inode):
+        await make_writable(tree, inode)
     asked = tree.clock()
     await tree.settled(inode)
     if inode.is_directory:

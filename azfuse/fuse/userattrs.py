@@ -6,7 +6,7 @@ import pyfuse3
 
 from azfuse.fuse import xattrs
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.remote_file import set_metadata
+from azfuse.fuse.remote_file import send_posix, set_metadata
 from azfuse.fuse.tree import Tree
 
 
@@ -50,3 +50,4 @@ class UserAttributes:
             inode.xattrs = metadata
         else:
             await set_metadata(self._tree, inode, metadata)
+            await send_posix(self._tree, inode, mtime=None)
