@@ -149,9 +149,11 @@ class ListingCache(Generic[KeyT]):
         return listing
 
     def put(self, directory: KeyT, listing: Listing) -> None:
-        """Keep *listing*; one that is larger than the whole cache is not kept."""
+        """Keep *listing*, of one that is larger than the whole cache nothing."""
         if len(listing.entries) < self._cache.maxsize:
             self._cache[directory] = listing
+        else:
+            self.drop(directory)
 
     def drop(self, directory: KeyT) -> None:
         """Forget the listing of *directory*."""
