@@ -219,6 +219,7 @@ class Mount:
                 stderr=log,
             )
         self.timed_out = False
+        self.said = ""
         self._watchdog = threading.Timer(MOUNT_LIMIT, self._too_long)
         self._watchdog.daemon = True
         self._watchdog.start()
@@ -252,7 +253,7 @@ class Mount:
         """Unmount, wait until everything is saved, and look at what the daemon left behind."""
         try:
             if self.process.poll() is None:
-                run(["fusermount3", "-u", self.path], check=False)
+                self.said = run(["fusermount3", "-u", self.path], check=False).stderr
                 try:
                     self.process.wait(PATIENCE)
                 except subprocess.TimeoutExpired:
@@ -265,7 +266,7 @@ class Mount:
 
     def check(self) -> None:
         """Raise AssertionError if the daemon did not end as it should, or complained."""
-        assert not self.timed_out, f"the mount hung and was killed:\n{self.log}"
+        assert not self.timed_out, f"hung and killed: {self.said}{self.log}"
         assert self.process.returncode == self.exit_code, self.log
         for line in self.log.splitlines():
             if _TROUBLE.match(line):
@@ -273,9 +274,10 @@ class Mount:
 
     def _too_long(self) -> None:
         self.timed_out = True
-        with contextlib.suppress(OSError):
-            # Every task of the daemon, for whoever must find out why.
+        # The log gets what every task is doing, for whoever must find out why.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self.process.send_signal(signal.SIGUSR1)
+            self.process.wait(3)
         self.process.kill()
 
     def _detach(self) -> None:

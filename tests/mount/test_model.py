@@ -308,7 +308,7 @@ def test_one_mount(mount, local, monkeypatch):
     monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 240)
     with mount("umask=000") as m:
         OneMount.mounts, OneMount.local = [m.path], local
-        run_state_machine_as_test(OneMount, settings=settled(120, 60))
+        run_state_machine_as_test(OneMount, settings=settled(200, 60))
     # Not only in the caches of that mount: the next one finds the same.
     with mount("umask=000") as m:
         for directory in local.iterdir():
@@ -320,4 +320,4 @@ def test_two_mounts(mount, local, monkeypatch):
     monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 240)
     with mount("umask=000,actimeo=0") as one, mount("umask=000,actimeo=0") as two:
         TwoMounts.mounts, TwoMounts.local = [one.path, two.path], local
-        run_state_machine_as_test(TwoMounts, settings=settled(50, 40))
+        run_state_machine_as_test(TwoMounts, settings=settled(60, 40))
