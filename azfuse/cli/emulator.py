@@ -88,6 +88,11 @@ def connection_string(account: str, key: str, host: str, port: int) -> str:
     is_flag=True,
     help="Answer Put Range without Content-MD5 unless it was sent: faster than the service does.",
 )
+@click.option(
+    "--accept-tokens",
+    is_flag=True,
+    help="Development mode: accept any well-formed bearer token.",
+)
 @click.option("--log", "level", default="warning", type=click.Choice(_LEVELS), show_default=True)
 def emulator(
     data: Path | None,
@@ -99,6 +104,7 @@ def emulator(
     latency_ms: float,
     bandwidth_mib: float | None,
     no_md5: bool,
+    accept_tokens: bool,
     level: str,
 ) -> None:
     """Run an emulator of the Azure Files REST API.
@@ -126,7 +132,7 @@ def emulator(
             data,
             keys,
             shares=shares,
-            settings=Settings(answer_md5=not no_md5),
+            settings=Settings(answer_md5=not no_md5, accept_tokens=accept_tokens),
             latency_ms=latency_ms,
             bandwidth_mib=bandwidth_mib,
         )

@@ -1,20 +1,26 @@
-"""The account: List Shares. Service properties have a module of their own."""
+"""The account: List Shares, Get User Delegation Key. Service properties have their own module."""
 
+import base64
 import json
 from typing import Final
 
-from azfuse.emulator import clock
-from azfuse.emulator.errors import bad_query
+from azfuse.emulator import clock, delegation
+from azfuse.emulator.errors import Refusal, bad_query
 from azfuse.emulator.leases import share_headers
+from azfuse.emulator.policies import MAX_BODY, bad_xml, parse_document
 from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.rows import Share, Snapshot
+from azfuse.emulator.sas import parse_sas_time
 from azfuse.emulator.service import Service
 from azfuse.emulator.xml import attribute, document, element
 from azfuse.rest import wire
+from azfuse.rest.errors import ErrorCode
 
 _INCLUDES: Final = frozenset({"metadata", "snapshots", "deleted"})
 _LEASES_SINCE: Final = "2020-02-10"
 _TIERS_SINCE: Final = "2019-12-12"
+#: Longest life of a user delegation key, in nanoseconds.
+_MAX_DELEGATION: Final = 7 * 86_400_000_000_000
 
 
 async def list_shares(service: Service, request: Request) -> Response:
@@ -119,3 +125,45 @@ def _metadata(metadata: str | None) -> str:
         return "<Metadata />"
     inner = "".join(element(name, value) for name, value in json.loads(metadata))
     return f"<Metadata>{inner}</Metadata>"
+
+
+async def get_user_delegation_key(service: Service, request: Request) -> Response:
+    """Get User Delegation Key: one for the holder of the token, for at most seven days."""
+    root = parse_document(await request.body(MAX_BODY), "KeyInfo")
+    now = clock.now()
+    begin = _key_time("Start", root.findtext("Start") or clock.iso(now)[:19] + "Z")
+    end = _key_time("Expiry", root.findtext("Expiry") or "")
+    if end <= max(begin, now) or end - max(begin, now) > _MAX_DELEGATION:
+        raise _bad_node("Expiry", root.findtext("Expiry") or "")
+    tenant = root.findtext("DelegatedUserTid") or ""
+    if tenant and request.version < delegation.TENANTS_SINCE:
+        raise bad_xml()
+    description = dict(zip(
+        delegation.DESCRIPTION,
+        (request.access.oid, request.access.tid, _whole_second(begin), _whole_second(end), "f",
+         request.version, tenant),
+        strict=True,
+    ))  # fmt: skip
+    key = delegation.derive(service.keys[request.account], description)
+    tags = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService",
+            "SignedVersion", "SignedDelegatedUserTid")  # fmt: skip
+    inner = "".join(
+        element(tag, value) for tag, value in zip(tags, description.values(), strict=True) if value
+    )
+    inner += element("Value", base64.b64encode(key).decode())
+    return xml_response(document(f"<UserDelegationKey>{inner}</UserDelegationKey>"))
+
+
+def _whole_second(unix_ns: int) -> str:
+    return clock.iso(unix_ns)[:19] + "Z"
+
+
+def _key_time(name: str, text: str) -> int:
+    try:
+        return parse_sas_time(text)
+    except Refusal:
+        raise _bad_node(name, text) from None
+
+
+def _bad_node(name: str, text: str) -> Refusal:
+    return Refusal(ErrorCode.INVALID_XML_NODE_VALUE, ("XmlNodeName", name), ("XmlNodeValue", text))

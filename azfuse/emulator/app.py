@@ -18,6 +18,7 @@ from azfuse.emulator import (
     authorization,
     clock,
     copies,
+    cors,
     directory,
     file,
     handles,
@@ -34,7 +35,7 @@ from azfuse.emulator.admin import PREFIX as ADMIN_PREFIX
 from azfuse.emulator.admin import Admin
 from azfuse.emulator.errors import Refusal
 from azfuse.emulator.faults import ConnectionReset, Faults, Rule, before, refusal_of
-from azfuse.emulator.operations import identify
+from azfuse.emulator.operations import PREFLIGHT, identify
 from azfuse.emulator.request import ClientGone, Receive, Request, Response, Scope, Send, parse
 from azfuse.emulator.requestlog import RequestLog
 from azfuse.emulator.service import Service, Settings
@@ -58,7 +59,9 @@ _ERROR_HEADER_SINCE: Final = "2017-07-29"
 _COLLECT: Final = 64
 
 HANDLERS: Final[Mapping[str, Handler]] = {
+    "PreflightFileRequest": cors.preflight,
     "ListShares": account.list_shares,
+    "GetUserDelegationKey": account.get_user_delegation_key,
     "GetServiceProperties": service_properties.get_service_properties,
     "SetServiceProperties": service_properties.set_service_properties,
     "CreateShare": share.create_share,
@@ -281,6 +284,9 @@ class _Exchange:
             if length is None:
                 length = len(response.body) if isinstance(response.body, bytes) else 0
             headers.append(("Content-Length", str(length)))
+        if request is not None and request.operation != PREFLIGHT:
+            failed = response.status >= 400
+            headers += cors.headers_for(self._app.service, request, headers, failed=failed)
         await self._start(response.status, headers)
         await self._body(response)
 

@@ -6,6 +6,7 @@ from typing import Final
 from azfuse.rest.errors import ErrorCode
 
 # Codes that only the emulator names; azfuse itself never meets them.
+CORS_PREFLIGHT_FAILURE: Final = "CorsPreflightFailure"
 CRC64_CONDITION_NOT_MET: Final = "Crc64ConditionNotMet"
 DELETE_SHARE_WHEN_SNAPSHOT_LEASED: Final = "DeleteShareWhenSnapshotLeased"
 SHARE_SNAPSHOT_COUNT_EXCEEDED: Final = "ShareSnapshotCountExceeded"
@@ -135,6 +136,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         405, "The resource doesn't support specified Http Verb."),
     ErrorCode.UNSUPPORTED_QUERY_PARAMETER: (
         400, "One of the query parameters specified in the request URI is not supported."),
+    CORS_PREFLIGHT_FAILURE: (
+        403, "CORS not enabled or no matching rule found for this request."),
     CRC64_CONDITION_NOT_MET: (412, "The Crc64 condition specified was not met."),
     DELETE_SHARE_WHEN_SNAPSHOT_LEASED: (
         409,

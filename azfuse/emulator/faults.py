@@ -15,6 +15,7 @@ from typing import Any, Final
 import anyio
 
 from azfuse.emulator.errors import Refusal
+from azfuse.emulator.tokens import challenge
 from azfuse.rest.errors import ErrorCode
 
 #: What a rule can do to a request.
@@ -164,11 +165,5 @@ def refusal_of(rule: Rule) -> Exception:
     if rule.action == "full":
         return Refusal(ErrorCode.SHARE_SIZE_LIMIT_REACHED)
     if rule.action == "expired":
-        challenge = (
-            "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize "
-            "resource_id=https://storage.azure.com"
-        )
-        return Refusal(
-            ErrorCode.INVALID_AUTHENTICATION_INFO, headers=[("WWW-Authenticate", challenge)]
-        )
+        return challenge()
     return Refusal(ErrorCode.INTERNAL_ERROR)

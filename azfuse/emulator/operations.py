@@ -35,11 +35,16 @@ def _o(
     return Operation(name, level, letters, since, writes)
 
 
+#: Asked by browsers before a request from another origin; the one operation without credentials.
+PREFLIGHT: Final = "PreflightFileRequest"
+
 #: Every operation that is implemented, by the name the recordings use.
 OPERATIONS: Final = _table(
     _o("ListShares", "service", "l"),
     _o("GetServiceProperties", "service", "r", "2015-02-21"),
     _o("SetServiceProperties", "service", "w", "2015-02-21"),
+    _o("GetUserDelegationKey", "service", "", "2026-02-06"),
+    _o(PREFLIGHT, "service", "", "2015-02-21"),
     _o("CreateShare", "share", "cw", writes=True),
     _o("GetShareProperties", "share", "r"),
     _o("GetShareMetadata", "share", "r"),
@@ -88,6 +93,7 @@ _SERVICE: Final = {
     ("GET", "", "list"): "ListShares",
     ("GET", "service", "properties"): "GetServiceProperties",
     ("PUT", "service", "properties"): "SetServiceProperties",
+    ("POST", "service", "userdelegationkey"): "GetUserDelegationKey",
 }
 _SHARE: Final = {
     ("PUT", ""): "CreateShare",
@@ -151,6 +157,8 @@ def identify(request: Request) -> Operation:
     method, query = request.method, request.query
     if method not in _METHODS:
         raise Refusal(ErrorCode.UNSUPPORTED_HTTP_VERB, front=True)
+    if method == "OPTIONS":
+        return OPERATIONS[PREFLIGHT]
     restype, comp = query.get("restype", "").lower(), query.get("comp", "").lower()
     verb = "GET" if method == "HEAD" else method
     if not request.share:

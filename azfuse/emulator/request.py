@@ -32,11 +32,14 @@ class ClientGone(Exception):  # noqa: N818 (it says what happened)
 class Access:
     """What the request's authorization allows.
 
-    `letters` are the permissions of a SAS; None is the account key, which may do everything.
+    `letters` are the permissions of a SAS; None is the account key or a token, which may do
+    everything. `oid` and `tid` say for whom a token speaks.
     """
 
     letters: str | None = None
     is_service_sas: bool = False
+    oid: str = ""
+    tid: str = ""
 
     def allows(self, letters: str) -> bool:
         """Say whether any of *letters* is granted."""

@@ -1,4 +1,4 @@
-"""Shared access signatures: account SAS, and service SAS on a share or a file.
+"""Shared access signatures: account SAS, and service or user delegation SAS on a share or a file.
 
 A SAS is checked in the service's order: fields, signature, times, then protocol, address, service,
 resource type and permission.
@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from azfuse.emulator import delegation
 from azfuse.emulator.errors import Refusal
 from azfuse.emulator.operations import Operation
 from azfuse.emulator.request import Access, Request
 from azfuse.emulator.sharedkey import failed, sign
 from azfuse.emulator.store import Store
+from azfuse.emulator.tokens import Identity
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
 
@@ -25,11 +27,17 @@ _TIME_ENDINGS: Final = ("", ":00Z", "T00:00:00Z")
 
 
 def verify(
-    request: Request, operation: Operation, keys: Mapping[str, bytes], store: Store, now: int
+    request: Request,
+    operation: Operation,
+    keys: Mapping[str, bytes],
+    store: Store,
+    now: int,
+    identity: Identity | None = None,
 ) -> Access:
     """Check the SAS in the query of a request and return what it allows.
 
-    Refuses with AuthenticationFailed or one of the Authorization... codes.
+    *identity* is that of a bearer token beside it. Refuses with AuthenticationFailed or one of the
+    Authorization... codes.
     """
     query = request.query
     key = keys.get(request.account)
@@ -42,7 +50,10 @@ def verify(
         fields = _account_fields(request, key, version)
     else:
         fields = _service_fields(request, key, version, store)
-    _check_times(fields, now)
+    _check_times(fields.get("st"), fields["se"], now)
+    if "skoid" in query:
+        _check_times(query["skt"], query["ske"], now)
+        _check_user(query, identity)
     if fields.get("spr") == "https" and request.scheme != "https":
         raise Refusal(ErrorCode.AUTHORIZATION_PROTOCOL_MISMATCH)
     if fields.get("sip") and not _in_range(request.client, fields["sip"]):
@@ -91,6 +102,11 @@ def _service_fields(request: Request, key: bytes, version: str, store: Store) ->
         raise failed("sr is mandatory. Cannot be empty")
     if kind not in ("s", "f"):
         raise failed(f"sr={kind} is not a resource of the file service")
+    if "skoid" in query:
+        key = delegation.key_of_sas(key, query)
+        holder = [query.get(n, "") for n in (*delegation.DESCRIPTION, "sduoid")]
+    else:
+        holder = [query.get("si", "")]
     resource = f"/file/{request.account}/{request.share}"
     if kind == "f":
         resource += "".join(f"/{part}" for part in request.parts)
@@ -99,7 +115,7 @@ def _service_fields(request: Request, key: bytes, version: str, store: Store) ->
         [
             *(query.get(name, "") for name in ("sp", "st", "se")),
             resource,
-            query.get("si", ""),
+            *holder,
             *address,
             version,
             *(query.get(name, "") for name in _HEADER_OVERRIDES),
@@ -136,13 +152,20 @@ def _check_signature(key: bytes, strings: list[str], signature: str) -> None:
     raise failed(f"Signature did not match. String to sign used was {strings[0]}")
 
 
-def _check_times(fields: Mapping[str, str], now: int) -> None:
-    start = parse_sas_time(fields["st"]) if fields.get("st") else 0
-    expiry = parse_sas_time(fields["se"])
-    if now < start:
-        raise failed(f"Signature not valid in the specified time frame: Start [{fields['st']}]")
-    if now >= expiry:
-        raise failed(f"Signature not valid in the specified time frame: Expiry [{fields['se']}]")
+def _check_times(start: str | None, expiry: str, now: int) -> None:
+    if start and now < parse_sas_time(start):
+        raise failed(f"Signature not valid in the specified time frame: Start [{start}]")
+    if now >= parse_sas_time(expiry):
+        raise failed(f"Signature not valid in the specified time frame: Expiry [{expiry}]")
+
+
+def _check_user(query: Mapping[str, str], identity: Identity | None) -> None:
+    """Refuse a SAS made for one user who is not the one that shows a token beside it."""
+    wanted, tenant = query.get("sduoid"), query.get("skdutid")
+    if wanted and (identity is None or identity.oid != wanted):
+        raise failed("The SAS is for another user than the token")
+    if wanted and tenant and identity is not None and identity.tid != tenant:
+        raise failed("The SAS is for a user of another tenant than the token")
 
 
 def parse_sas_time(text: str) -> int:

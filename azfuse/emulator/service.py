@@ -1,6 +1,7 @@
 """What every handler works with: the store, the accounts, the settings of the emulator."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from azfuse.emulator import clock, entries
 from azfuse.emulator.errors import Refusal, bad_query
@@ -10,6 +11,9 @@ from azfuse.emulator.rows import Kind, Node, Place, Share, Snapshot
 from azfuse.emulator.store import Store
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from azfuse.emulator.cors import Rule
 
 
 @dataclass(slots=True)
@@ -26,6 +30,8 @@ class Settings:
     #: Answer Put Range with the MD5 of its bytes though the client sent none, as the service does.
     #: It costs more than all the rest of a large write.
     answer_md5: bool = True
+    #: Development mode: accept any well-formed bearer token.
+    accept_tokens: bool = False
     #: Bytes that each share may hold, by name; finer than a quota in GiB, for tests.
     quota_bytes: dict[str, int] = field(default_factory=dict)
 
@@ -37,6 +43,8 @@ class Service:
     store: Store
     keys: dict[str, bytes]
     settings: Settings = field(default_factory=Settings)
+    #: CORS rules by account, as far as they have been read; cors.py says what they are.
+    cors: dict[str, "tuple[Rule, ...]"] = field(default_factory=dict)
 
     def share(self, request: Request) -> Share:
         """Return the share of a request; refuses with ShareNotFound, and names no share has."""

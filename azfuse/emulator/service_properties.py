@@ -96,6 +96,7 @@ async def set_service_properties(service: Service, request: Request) -> Response
     service.store.db.execute(
         "INSERT OR REPLACE INTO services VALUES (?, ?)", (request.account, json.dumps(stored))
     )
+    service.cors.pop(request.account, None)
     return Response(202)
 
 
