@@ -256,6 +256,10 @@ class FileContent:
                 start = end
         return chunks
 
+    def count_chunks(self) -> int:
+        """Return how many requests the dirty bytes will take."""
+        return sum(-(-(last - first) // BLOCK_SIZE) for first, last in self._dirty_runs())
+
     def take_head(self) -> Chunk | None:
         """Take the dirty bytes at the very beginning, at most a block of them, if any."""
         for first, last in self._dirty_runs():

@@ -32,6 +32,13 @@ class RemoteFile(Protocol):
     async def settle(self) -> None:
         """Send what programs set of mode, owner and times while content was still dirty."""
 
+    async def lease(self, requests: int, *, growing: bool) -> str | None:
+        """Take the file's lease if the mount's rule wants one for an upload.
+
+        *requests* is how many ranges the upload will put, *growing* that the file
+        is still being written. Returns the file's ETag if we hold the lease now.
+        """
+
     @property
     def takes_body(self) -> bool:
         """True if `create` can carry content (service version 2026-06-06)."""

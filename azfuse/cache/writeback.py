@@ -216,18 +216,36 @@ class WriteBack:
         requests = 0
         if created:
             await self._create(file, final)
-        else:
+        leased = await self._lease(file, created and final, final)
+        if not created:
             requests += await self._resize(file, final)
         chunks = content.take(whole_only=not final)
         if not chunks and not final and self._cache.over_dirty:
             chunks = content.take()
         await self._put(file, chunks)
         requests += len(chunks)
-        if requests and not created and (requests > 1 or had_clean):
+        if requests and not (created or leased) and (requests > 1 or had_clean):
             # Somebody else may have written between our requests; see FileContent.
             content.continuous = False
         if final:
             await remote.settle()
+
+    async def _lease(self, file: CachedFile, unknown: bool, final: bool) -> bool:
+        """Take the file's lease if this upload should have it; say whether we hold it.
+
+        A file that is *unknown* to others, because this very pass created it, needs none.
+        """
+        if unknown:
+            return False
+        content = file.content
+        etag = await file.remote.lease(content.count_chunks(), growing=not final)
+        if etag is None:
+            return False
+        if etag != content.etag:
+            # Somebody wrote before we had the lease: what was cached is out of date.
+            self._cache.touch(content, content.forget_clean())
+            content.etag = etag
+        return True
 
     async def _create(self, file: CachedFile, final: bool) -> None:
         content, remote = file.content, file.remote

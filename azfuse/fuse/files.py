@@ -12,6 +12,7 @@ from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.descriptors import holds
 from azfuse.fuse.handles import FileHandle
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.tree import Tree
 from azfuse.rest.wire import MAX_FILE_BYTES
@@ -30,6 +31,7 @@ class Files:
         cache: BlockCache,
         reader: Reader,
         writeback: WriteBack,
+        leases: Leases,
         now: Callable[[], int],
         resized: Callable[[Inode], None],
     ) -> None:
@@ -38,6 +40,7 @@ class Files:
         self._cache = cache
         self._reader = reader
         self._writeback = writeback
+        self._leases = leases
         self._now = now
         self._resized = resized
 
@@ -45,7 +48,7 @@ class Files:
         """Make the content of *inode*: empty if it is new, unread if it is on the share."""
         facts = inode.facts
         content = FileContent(facts.size, facts.etag) if facts else FileContent()
-        return CachedFile(content, InodeFile(self._tree, inode))
+        return CachedFile(content, InodeFile(self._tree, inode, self._leases))
 
     async def open(self, inode: Inode, flags: int, pid: int) -> tuple[FileHandle, bool]:
         """Open *inode*; return the handle, and whether the kernel may keep its pages.
@@ -73,7 +76,7 @@ class Files:
             return True  # what we have is newer than anything the share could say
         if not content.continuous:
             self._cache.touch(content, content.forget_clean())
-        if self._vouched(inode, handle.pid):
+        if inode.lease_id is not None or self._vouched(inode, handle.pid):
             return content.cached
         handle.confirmed = False
         if handle.writable and (handle.truncates or not handle.appends):
@@ -177,8 +180,11 @@ class Files:
         another descriptor, the close of that one will do.
         """
         untouched = not handle.file.content.size
-        if not (untouched and holds(handle.pid, handle.inode.number)):
-            await self.flush(handle.file)
+        if untouched and holds(handle.pid, handle.inode.number):
+            return
+        await self.flush(handle.file)
+        if handle.inode.writers <= 1:
+            await self._leases.give_back(handle.inode)
 
     async def flush_below(self, directory: Inode) -> None:
         """Create the new files of *directory* on the share (fsync(2) of a directory)."""

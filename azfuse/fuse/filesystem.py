@@ -17,6 +17,7 @@ from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.remote_file import InodeFile
@@ -72,7 +73,7 @@ class FileSystem(Operations):
                 self._assemble(nursery)
                 nursery.start_soon(self._writeback.run)
                 if not self.settings.read_only:
-                    nursery.start_soon(self._clear_hidden)
+                    nursery.start_soon(self._recover)
                 try:
                     yield
                 finally:
@@ -86,11 +87,23 @@ class FileSystem(Operations):
         self._writeback = WriteBack(
             self._cache, nursery, transfers, trio.current_time, self.settings.dirty_expire
         )
+        self._leases = Leases(self.tree, self._state, self._instance)
         self.files = Files(
-            self.tree, self._cache, reader, self._writeback, time.time_ns, _tell_kernel
+            self.tree,
+            self._cache,
+            reader,
+            self._writeback,
+            self._leases,
+            time.time_ns,
+            _tell_kernel,
         )
         self.namespace = Namespace(
-            self.tree, self._writeback, self.files.new_file, time.time_ns, self._instance
+            self.tree,
+            self._writeback,
+            self._leases,
+            self.files.new_file,
+            time.time_ns,
+            self._instance,
         )
         self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree)
@@ -111,9 +124,12 @@ class FileSystem(Operations):
         for inode in list(self.tree.table):
             if inode.hidden and inode.facts is not None:
                 await self.namespace.discard_hidden(inode)
+            await self._leases.give_back(inode)
 
-    async def _clear_hidden(self) -> None:
+    async def _recover(self) -> None:
+        """Clear away what mounts of this machine left on the share when they were killed."""
         try:
+            await self._leases.recover()
             await self.namespace.clear_hidden(self._state.is_dead)
             self._state.forget_dead()
         except AzureFilesError as error:

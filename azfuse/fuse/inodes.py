@@ -27,10 +27,10 @@ class Inode:
     """
 
     __slots__ = (
-        "aliases", "atime", "attributes_pending", "changed_at", "children",
-        "ctime", "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads",
-        "hidden", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name", "number",
-        "parent", "posix", "version", "vouched", "writers", "xattrs",
+        "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
+        "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads", "hidden",
+        "lease_id", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name",
+        "number", "parent", "posix", "version", "vouched", "writers", "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class Inode:
         self.fresh = False
         #: Mode, owner or metadata wait for the file's next upload.
         self.attributes_pending = False
+        #: The lease that we hold on the file.
+        self.lease_id: str | None = None
         #: Metadata to be of a file that does not exist yet (extended attributes).
         self.xattrs: dict[str, str] = {}
 

@@ -16,6 +16,7 @@ from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
@@ -36,6 +37,7 @@ class Namespace:
         self,
         tree: Tree,
         writeback: WriteBack,
+        leases: Leases,
         new_file: Callable[[Inode], CachedFile],
         now: Callable[[], int],
         instance: str,
@@ -43,6 +45,7 @@ class Namespace:
         """*now* gives Unix nanoseconds; *instance* marks this mount's hidden files."""
         self._tree = tree
         self._writeback = writeback
+        self._leases = leases
         self._new_file = new_file
         self._now = now
         self._instance = instance
@@ -167,7 +170,7 @@ class Namespace:
         if FileAttributes.READ_ONLY in attributes_of(inode):
             await make_writable(tree, inode)
         try:
-            await tree.file.delete_file(inode.path)
+            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.vanish(inode)
@@ -175,7 +178,8 @@ class Namespace:
                 raise
             # Somebody else made it read-only since we last looked.
             await make_writable(tree, inode)
-            await tree.file.delete_file(inode.path)
+            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+        self._leases.deleted(inode)
 
     async def _hide(self, inode: Inode) -> None:
         """Give a file that is open a name that nobody sees, until its last close.
@@ -188,6 +192,7 @@ class Namespace:
         written, asked, file_id = None, tree.clock(), inode.file_id
         if not inode.is_local:
             target = f"{root.path}/{name}" if root.path else name
+            await self._leases.give_back(inode)
             written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
         tree.vanish(inode)
         inode.hidden = True
@@ -298,6 +303,8 @@ class Namespace:
                 path,
                 replace_if_exists=replace,
                 ignore_read_only=replace,
+                source_lease_id=source.lease_id,
+                destination_lease_id=target.lease_id if target is not None and replace else None,
                 expected_file_id=source.file_id,
             )
         except ServiceError as error:
@@ -308,11 +315,13 @@ class Namespace:
             del tree.renaming[source]
             event.set()
         if target is not None and replace:
+            self._leases.deleted(target)
             self._removed(target)
         tree.vanish(source)
         source.gone = False
         tree.attach(source, new_parent, new_name)
         tree.table.add(source)
+        self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
 

@@ -1,11 +1,13 @@
 """One inode's file on the share, as the caches see it."""
 
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import LOST, Leases
 from azfuse.fuse.tree import Tree, attributes_of
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Body, SmbSettings, Written
@@ -20,9 +22,11 @@ _BODY_SINCE = "2026-06-06"
 class InodeFile:
     """Requests about one inode's content, sent to wherever the inode is at that moment."""
 
-    def __init__(self, tree: Tree, inode: Inode) -> None:
+    def __init__(self, tree: Tree, inode: Inode, leases: Leases | None = None) -> None:
+        """*leases* takes and gives back the file's lease; None for who never needs one."""
         self._tree = tree
         self._inode = inode
+        self._leases = leases
 
     @property
     def inode(self) -> Inode:
@@ -48,7 +52,7 @@ class InodeFile:
         inode = self._inode
         if properties.smb.file_id not in {inode.file_id, None}:
             self._tree.vanish(inode)
-            raise OSError(116, "another file has taken this one's place on the share")
+            raise OSError(errno.ESTALE, "another file has taken this one's place on the share")
         return Facts.of_properties(inode.name, properties, asked), received
 
     async def create(self, size: int, body: Body | None, body_length: int) -> str:
@@ -102,7 +106,9 @@ class InodeFile:
         inode.fresh = False
         smb = SmbSettings(last_write_time=inode.mtime) if self._keeps_mtime else None
         return await self._change(
-            lambda path: self._tree.file.set_file_properties(path, size=size, smb=smb),
+            lambda path: self._tree.file.set_file_properties(
+                path, size=size, smb=smb, lease_id=inode.lease_id
+            ),
             size=size,
         )
 
@@ -110,8 +116,27 @@ class InodeFile:
         """Put Range."""
         mode: Literal["preserve"] | None = "preserve" if self._keeps_mtime else None
         return await self._change(
-            lambda path: self._tree.file.put_range(path, offset, length, body, last_write_time=mode)
+            lambda path: self._tree.file.put_range(
+                path,
+                offset,
+                length,
+                body,
+                lease_id=self._inode.lease_id,
+                last_write_time=mode,
+            )
         )
+
+    async def lease(self, requests: int, *, growing: bool) -> str | None:
+        """Take the file's lease if `-o lease=` wants one (architecture, section 2)."""
+        inode, leases = self._inode, self._leases
+        if leases is None or inode.hidden or inode.file is None:
+            return None
+        if inode.lease_id is not None:
+            return inode.file.content.etag
+        mode = self._tree.settings.lease
+        if mode == "always" or (mode == "auto" and (requests > 1 or growing)):
+            return await self._at_path(lambda _: leases.take(inode))
+        return None
 
     async def settle(self) -> None:
         """Send the attributes that programs set while content was dirty; take over the rest."""
@@ -128,6 +153,9 @@ class InodeFile:
             if not self._keeps_mtime:
                 inode.mtime = facts.last_write_time
         inode.fresh = False
+        if self._leases is not None and not inode.writers:
+            # No close will come that could do it.
+            await self._leases.give_back(inode)
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""
@@ -148,6 +176,7 @@ class InodeFile:
         try:
             written = await self._at_path(request)
         except ServiceError as error:
+            self._check_lease(error)
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Mode 0444 keeps nobody from writing who has the file open already, nor root.
@@ -157,11 +186,21 @@ class InodeFile:
         changed(self._tree, self._inode, written, asked, **changes)
         return written.etag
 
+    def _check_lease(self, error: ServiceError) -> None:
+        """Raise OSError(EIO) if *error* says that our lease was broken under us."""
+        inode, leases = self._inode, self._leases
+        if leases is None or inode.lease_id is None or error.code not in LOST:
+            return
+        leases.lost(inode)
+        if inode.file is not None:
+            inode.file.content.continuous = False
+        raise OSError(errno.EIO, "the file's lease was broken") from error
+
     async def _at_path(self, request: Callable[[str], Awaitable[T]]) -> T:
         """Send a request to where the file is; again if it was moved meanwhile."""
         inode, tree = self._inode, self._tree
         if inode.gone and not inode.hidden:
-            raise OSError(116, "the file is no longer on the share")
+            raise OSError(errno.ESTALE, "the file is no longer on the share")
         while True:
             await tree.settled(inode)
             path = inode.path
@@ -219,7 +258,7 @@ async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:
     if inode.is_directory:
         written = await tree.directory.set_directory_properties(inode.path, smb=smb)
     else:
-        written = await tree.file.set_file_properties(inode.path, smb=smb)
+        written = await tree.file.set_file_properties(inode.path, smb=smb, lease_id=inode.lease_id)
     changed(tree, inode, written, asked)
 
 
@@ -255,5 +294,5 @@ async def set_metadata(tree: Tree, inode: Inode, metadata: dict[str, str]) -> No
     if inode.is_directory:
         written = await tree.directory.set_directory_metadata(inode.path, metadata)
     else:
-        written = await tree.file.set_file_metadata(inode.path, metadata)
+        written = await tree.file.set_file_metadata(inode.path, metadata, lease_id=inode.lease_id)
     changed(tree, inode, written, asked, metadata=metadata)

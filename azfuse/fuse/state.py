@@ -1,4 +1,4 @@
-"""What a mount remembers on local disk: numbers of inodes, and which mounts are alive.
+"""What a mount remembers on local disk: inode numbers, leases, and which mounts are alive.
 
 A file that is created gets its inode number before the share gives it an id, and
 keeps that number. The pairs are remembered here, so that the number is the same
@@ -6,6 +6,7 @@ after a remount on this machine. Losing them only means new numbers.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -13,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +23,23 @@ log = logging.getLogger(__name__)
 #: Pairs kept for one share, newest first; about 30 bytes each.
 _MOST_NUMBERS: Final = 1_000_000
 _SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS leases (
+    share TEXT NOT NULL, lease_id TEXT PRIMARY KEY, path TEXT NOT NULL, instance TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS numbers (
     share TEXT NOT NULL, file_id INTEGER NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (share, file_id)
-) WITHOUT ROWID
+) WITHOUT ROWID;
 """
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A file lease: its id, where the file is on the share, which mount holds it."""
+
+    lease_id: str
+    path: str
+    instance: str
 
 
 class MountState:
@@ -73,6 +87,32 @@ class MountState:
             os.close(descriptor)
         return True
 
+    def remember_lease(self, lease: HeldLease) -> None:
+        """Write down a lease before it is used. Raises OSError where that is impossible."""
+        self._change_leases(
+            "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)",
+            (self._share, lease.lease_id, lease.path, lease.instance),
+        )
+
+    def forget_lease(self, lease_id: str) -> None:
+        """Strike a lease out."""
+        self._change_leases("DELETE FROM leases WHERE lease_id = ?", (lease_id,))
+
+    def held_leases(self) -> list[HeldLease]:
+        """Return the leases of this share that were written down and not struck out."""
+        with closing(self._database()) as database:
+            rows = database.execute(
+                "SELECT lease_id, path, instance FROM leases WHERE share = ?", (self._share,)
+            )
+            return [HeldLease(*row) for row in rows]
+
+    def _change_leases(self, statement: str, values: tuple[str, ...]) -> None:
+        try:
+            with closing(self._database()) as database, database:
+                database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, f"the state directory cannot be written: {error}") from error
+
     def forget_dead(self) -> None:
         """Remove what shows that mounts of this share were here which no longer run."""
         for path in self._directory.glob(f"mount-{self._share}-*.lock"):
@@ -114,7 +154,7 @@ class MountState:
             path.chmod(0o600)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.execute(_SCHEMA)
+        database.executescript(_SCHEMA)
         return database
 
     def _lock_path(self, instance: str) -> Path:

@@ -85,6 +85,8 @@ class Tree:
             return self.settings.actimeo
         if self._needs_probe(inode):
             return 0.0
+        if inode.facts.lease_state == "leased" and inode.lease_id is None:
+            return 0.0  # somebody is writing
         age = self.clock() - max(inode.facts.asked, inode.changed_at)
         return max(0.0, self.settings.actimeo - age)
 
