@@ -273,7 +273,7 @@ class WriteBack:
         """Give the file its length on the share; return the number of requests that took."""
         content = file.content
         requests = 0
-        if content.must_clear():
+        while content.must_clear():  # again if a program cut more off meanwhile
             cuts, end = content.truncations, content.remote_end
             self._changed(content, await file.remote.resize(end))
             content.resized(end, cuts)

@@ -173,7 +173,7 @@ class ContentMachine(RuleBasedStateMachine):
 
     def pass_over(self, *, final: bool, whole_only: bool) -> Generator[None, str, None]:
         content = self.content
-        if content.must_clear():
+        while content.must_clear():
             cuts, end = content.truncations, content.remote_end
             if not self.resize(end, (yield)):
                 return
