@@ -65,7 +65,8 @@ class BlockCache:
             if total == dirty:
                 continue
             block = content.blocks[index]
-            block.drop_clean()
+            if block.drop_clean():
+                content.epoch += 1
             if block.segments:
                 # keeps its place in the order: what is left of it is dirty
                 self._order[id(content), index] = (content, block.total_bytes, block.dirty_bytes)

@@ -23,12 +23,17 @@ _start = attrgetter("start")
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """A run of known bytes. `flight` is the number of the upload that carries it, 0 if none."""
+    """A run of known bytes. `flight` is the number of the upload that carries it, 0 if none.
+
+    `uploaded` bytes are clean because the share acknowledged them: a download that
+    is still under way may carry what was there before.
+    """
 
     start: int
     data: Buffer
     dirty: bool
     flight: int = 0
+    uploaded: bool = False
 
     @property
     def end(self) -> int:
@@ -105,10 +110,12 @@ class Block:
                 ]
                 return
 
-    def drop_clean(self) -> None:
-        """Forget everything that the share can give again."""
+    def drop_clean(self) -> bool:
+        """Forget everything that the share can give again; say if any of it was uploaded here."""
+        uploaded = any(segment.uploaded for segment in self.segments)
         self.segments = [segment for segment in self.segments if segment.dirty]
         self.total_bytes = self.dirty_bytes
+        return uploaded
 
     def settle(self, flight: int) -> None:
         """Make the bytes that upload *flight* carried clean."""
@@ -116,6 +123,7 @@ class Block:
             if segment.flight == flight:
                 self._count(segment, -len(segment.data))
                 segment.dirty = False
+                segment.uploaded = True
                 segment.flight = 0
                 self._count(segment, len(segment.data))
 
@@ -137,7 +145,8 @@ class Block:
 
     @staticmethod
     def _part(segment: Segment, start: int, end: int) -> Segment:
-        return Segment(start, segment.view(start, end), segment.dirty, segment.flight)
+        view = segment.view(start, end)
+        return Segment(start, view, segment.dirty, segment.flight, segment.uploaded)
 
     def _write_in_place(self, start: int, data: Buffer) -> bool:
         """Write into, or append to, a growing buffer; say whether that was possible.
