@@ -1,0 +1,380 @@
+"""Reader and write-back against a share whose answers come in any order, or not at all.
+
+Hypothesis deals a list of actions; each one is carried out and the tasks run
+until all of them wait for the share again. What a request does and its answer are
+two separate actions, so everything may happen in between. Other writers too.
+"""
+
+import errno
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import TypeVar
+from unittest import mock
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azfuse.cache.blocks import BlockCache
+from azfuse.cache.content import FileContent
+from azfuse.cache.metadata import Facts
+from azfuse.cache.readahead import Readahead
+from azfuse.cache.reader import Reader
+from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.rest.models import Body
+from azfuse.rest.wire import FileAttributes, etag_of_time
+from tests.unit.test_content import assert_sane
+
+ResultT = TypeVar("ResultT")
+
+BLOCK = 32
+CAPACITY = 8 * BLOCK
+LONGEST = 6 * BLOCK
+
+
+class Waiting:
+    """A request that waits: first to have its effect, then to be answered."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.outcome = "done"
+
+
+class FakeRemote:
+    """One file on a share. Every request waits twice, until the test lets it go on."""
+
+    def __init__(self, data: bytes | None, *, takes_body: bool) -> None:
+        self.data = bytearray(data or b"")
+        self.exists = data is not None
+        self.takes_body = takes_body
+        self.waiting: list[Waiting] = []
+        self.clock = 10**18
+        self.freely = False
+
+    @property
+    def etag(self) -> str:
+        return etag_of_time(self.clock)
+
+    def changed(self) -> str:
+        self.clock += 1000
+        return self.etag
+
+    async def _wait(self) -> str:
+        if self.freely:
+            await trio.lowlevel.checkpoint()
+            return "done"
+        request = Waiting()
+        self.waiting.append(request)
+        await request.event.wait()
+        return request.outcome
+
+    async def _request(self, effect: Callable[[], ResultT]) -> ResultT:
+        if await self._wait() != "done":
+            raise OSError(errno.EIO, "refused")
+        result = effect()
+        if await self._wait() != "done":
+            raise OSError(errno.EIO, "the answer was lost")
+        return result
+
+    async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
+        def effect() -> tuple[Facts, int]:
+            part = self.data[offset : offset + len(buffer)]
+            buffer[: len(part)] = part
+            facts = Facts("f", False, 1, len(self.data), self.etag, 0, 0, 0,
+                          FileAttributes.NONE, None, None, 0.0)  # fmt: skip
+            return facts, len(part)
+
+        return await self._request(effect)
+
+    async def create(self, size: int, body: Body | None, body_length: int) -> str:
+        content = await self._bytes(body) if body is not None else b""
+        assert len(content) == body_length
+
+        def effect() -> str:
+            self.data[:] = content.ljust(size, b"\0")[:size]
+            self.exists = True
+            return self.changed()
+
+        return await self._request(effect)
+
+    async def resize(self, size: int) -> str:
+        def effect() -> str:
+            self.data[size:] = bytes(max(0, size - len(self.data)))
+            return self.changed()
+
+        return await self._request(effect)
+
+    async def put_range(self, offset: int, length: int, body: Body) -> str:
+        content = await self._bytes(body)
+        assert len(content) == length
+
+        def effect() -> str:
+            if offset + length > len(self.data):
+                raise OSError(errno.EINVAL, "InvalidRange")
+            self.data[offset : offset + length] = content
+            return self.changed()
+
+        return await self._request(effect)
+
+    async def lease(self, requests: int, *, growing: bool) -> str | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async def settle(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    @staticmethod
+    async def _bytes(body: Body) -> bytes:
+        if isinstance(body, bytes):
+            return body
+        return b"".join([bytes(piece) async for piece in body()])
+
+
+class Scene:
+    """One file, its caches and tasks, and what the bytes ought to be."""
+
+    def __init__(self, nursery: trio.Nursery, *, new: bool, takes_body: bool) -> None:
+        start = None if new else b"A" * 40
+        self.remote = FakeRemote(start, takes_body=takes_body)
+        self.seen = bytearray(start or b"")
+        #: When each byte was last written, cut or taken over, to tell what a task could see.
+        self.stamps = [0] * len(self.seen)
+        self.now = 0
+        #: Others wrote since the file was last opened: what is read may be theirs or not.
+        self.others = False
+        self.nursery = nursery
+        self.cache = BlockCache(CAPACITY, lambda content: None)
+        self.content = FileContent(len(self.seen), self.remote.etag if start else None)
+        self.file = CachedFile(self.content, self.remote)
+        transfers = trio.CapacityLimiter(16)
+        self.reader = Reader(self.cache, nursery, transfers)
+        self.writeback = WriteBack(self.cache, nursery, transfers, lambda: 0.0, 1e9)
+        self.tasks = 0
+        if new:
+            self.writeback.note(self.file)
+
+    # -- actions --------------------------------------------------------------------------
+
+    def write(self, offset: int, length: int, value: int) -> None:
+        self.now += 1
+        end = offset + length
+        self._grow(end)
+        self.seen[offset:end] = bytes([value]) * length
+        self.stamps[offset:end] = [self.now] * length
+        self.touch(self.content.write(offset, bytes([value]) * length))
+        self.writeback.note(self.file)
+
+    def truncate(self, size: int) -> None:
+        self.now += 1
+        if size == len(self.seen):
+            return
+        self._grow(size)
+        del self.seen[size:], self.stamps[size:]
+        self.touch(self.content.truncate(size))
+        self.writeback.note(self.file)
+
+    def others_write(self, offset: int, length: int, value: int) -> None:
+        end = min(offset + length, len(self.remote.data))
+        if self.remote.exists and offset < end:
+            self.remote.data[offset:end] = bytes([value]) * (end - offset)
+            self.remote.changed()
+            self.others = True
+
+    def open(self) -> None:
+        """Confirm what is cached, as a new open(2) does; see `fuse/files.py`."""
+        content = self.content
+        if not self.remote.exists or content.changed or self.file.lock.locked():
+            return
+        if not content.continuous:
+            self.touch(content.forget_clean())
+        self.touch(content.adopt(len(self.remote.data), self.remote.etag))
+        self.now += 1
+        self.seen[:] = self.remote.data
+        self.stamps = [self.now] * len(self.seen)
+        self.others = False
+
+    def answer(self, number: int, outcome: str) -> None:
+        if self.remote.waiting:
+            request = self.remote.waiting.pop(number % len(self.remote.waiting))
+            request.outcome = outcome
+            request.event.set()
+
+    def start(self, task: Callable[..., Awaitable[None]], *args: int) -> None:
+        self.tasks += 1
+        self.nursery.start_soon(task, *args)
+
+    async def read(self, offset: int, length: int) -> None:
+        began, others, size = self.now, self.others, len(self.seen)
+        try:
+            readahead = Readahead(4 * BLOCK)
+            result = await self.reader.read(self.content, self.remote, readahead, offset, length)
+        except OSError:
+            return
+        finally:
+            self.tasks -= 1
+        if others or self.others:
+            return
+        if size == len(self.seen):
+            assert len(result) == max(0, min(length, size - offset))
+        for position, value in enumerate(bytes(result), offset):
+            if position < len(self.seen) and self.stamps[position] <= began:
+                assert value == self.seen[position], f"byte {position} is not what was written"
+
+    async def flush(self) -> None:
+        began, stamps = self.now, list(self.stamps)
+        try:
+            await self.writeback.flush(self.file)
+        except OSError:
+            return
+        finally:
+            self.tasks -= 1
+        if self.others:
+            return
+        for position, stamp in enumerate(stamps[: len(self.seen)]):
+            if self.stamps[position] == stamp <= began:
+                assert self.remote.data[position] == self.seen[position], (
+                    f"byte {position} was acknowledged and is not on the share"
+                )
+
+    # -- what always holds ------------------------------------------------------------------
+
+    def check(self) -> None:
+        content = self.content
+        assert_sane(content, self.cache)
+        assert content.size == len(self.seen) or self.others
+        if self.others:
+            return
+        for block in content.blocks.values():
+            for segment in block.segments:
+                part = self.seen[segment.start : segment.end]
+                assert segment.view(segment.start, segment.start + len(part)) == part
+
+    async def finish(self) -> None:
+        """Let everything go through; then all is on the share, and read from there."""
+        self.remote.freely = True
+        while self.remote.waiting:
+            self.answer(0, "done")
+        await trio.testing.wait_all_tasks_blocked()
+        assert self.tasks == 0, "somebody waits for ever"
+        for _ in range(3):
+            await self.writeback.flush(self.file)
+        assert not self.content.changed
+        assert not self.writeback.pending
+        if not self.others:
+            assert self.remote.data == self.seen
+        if not self.others:
+            assert await self._all() == self.seen
+        self.open()
+        assert await self._all() == self.remote.data
+        self.check()
+
+    async def _all(self) -> bytes:
+        result = b""
+        for offset in range(0, len(self.seen), BLOCK):
+            readahead = Readahead(4 * BLOCK)
+            result += await self.reader.read(self.content, self.remote, readahead, offset, BLOCK)
+        return result
+
+    def _grow(self, end: int) -> None:
+        missing = max(0, end - len(self.seen))
+        self.seen.extend(bytes(missing))
+        self.stamps.extend([self.now] * missing)
+
+    def touch(self, indexes: list[int]) -> None:
+        self.cache.touch(self.content, indexes)
+        self.cache.evict()
+
+
+offsets = st.integers(0, LONGEST)
+lengths = st.integers(1, 2 * BLOCK)
+values = st.integers(1, 255)
+own = st.one_of(
+    st.tuples(st.just("write"), offsets, lengths, values),
+    st.tuples(st.just("truncate"), offsets),
+    st.tuples(st.just("read"), offsets, lengths),
+    st.tuples(st.just("flush")),
+    st.tuples(st.just("open")),
+    st.tuples(st.just("answer"), st.integers(0, 5), st.just("done")),
+    st.tuples(st.just("answer"), st.integers(0, 5), st.just("done")),
+    st.tuples(st.just("answer"), st.integers(0, 5), st.just("failed")),
+)
+foreign = st.tuples(st.just("others_write"), offsets, lengths, values)
+
+
+def play(actions, *, new=False, takes_body=True) -> None:
+    async def scene() -> None:
+        async with trio.open_nursery() as nursery:
+            stage = Scene(nursery, new=new, takes_body=takes_body)
+            for name, *args in actions:
+                if name in ("read", "flush"):
+                    stage.start(getattr(stage, name), *args)
+                else:
+                    getattr(stage, name)(*args)
+                await trio.testing.wait_all_tasks_blocked()
+                stage.check()
+            await stage.finish()
+            nursery.cancel_scope.cancel()
+
+    with ExitStack() as stack:
+        for module in ("content", "reader", "readahead", "writeback"):
+            path = f"azfuse.cache.{module}"
+            stack.enter_context(mock.patch(f"{path}.BLOCK_SIZE", BLOCK))
+        stack.enter_context(mock.patch("azfuse.cache.readahead.PAGE", 4))
+        stack.enter_context(mock.patch("azfuse.cache.readahead.FIRST_READ", 4))
+        stack.enter_context(mock.patch("azfuse.cache.writeback.FIRST_ALLOCATION", 2 * LONGEST))
+        trio.run(scene)
+
+
+plenty = settings(max_examples=300, deadline=None)
+
+
+@plenty
+@given(st.lists(own, max_size=30), st.booleans(), st.booleans())
+def test_programs_alone(actions, new, takes_body):
+    play(actions, new=new, takes_body=takes_body)
+
+
+@plenty
+@given(st.lists(st.one_of(own, own, own, foreign), max_size=30))
+def test_with_other_writers(actions):
+    play(actions)
+
+
+DONE = ("answer", 0, "done")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "done"])
+def test_a_length_whose_answer_was_lost_is_set_again(outcome):
+    play([("truncate", 0), ("flush",), DONE, ("answer", 0, outcome), ("write", 0, 40, 7)])
+
+
+def test_a_late_download_does_not_bring_back_what_was_overwritten_since():
+    """The new bytes went up, became clean, and were evicted while the old ones were on the way."""
+    last = ("answer", 1, "done")  # all but the download, as long as there is anything else
+    actions = [
+        ("read", 0, 8), DONE,  # the old bytes leave the share
+        ("write", 0, 8, 7), ("flush",), last, last,
+        *[("write", offset, 32, 9) for offset in range(32, 9 * 32, 32)],
+        ("flush",), *[last] * 60,
+    ]  # fmt: skip
+    play(actions)
+
+
+def test_a_cut_while_an_upload_sets_the_length_leaves_the_rest_acknowledged():
+    play([("write", 0, 42, 1), ("flush",), ("truncate", 41)])
+
+
+def test_a_cut_between_the_requests_of_an_upload():
+    play([
+        ("write", 40, 20, 1), ("flush",), DONE, ("truncate", 0), ("write", 0, 10, 2),
+        DONE, DONE, DONE, ("flush",), DONE, DONE, DONE, DONE, DONE,
+    ])  # fmt: skip
+
+
+def test_others_write_while_one_request_is_under_way():
+    play([
+        ("write", 0, 8, 1), ("flush",), ("read", 16, 8), ("answer", 1, "done"),
+        ("answer", 1, "done"), ("others_write", 16, 8, 2), DONE, DONE, ("open",), ("read", 16, 8),
+    ])  # fmt: skip
