@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from azfuse import __version__
+from azfuse.cli.failure import CommandError
 from azfuse.mount.errors import MountError, UsageError
 
 #: Subcommand -> where it lives (imported when it is called, not for help) and what it is for.
@@ -18,6 +19,11 @@ _COMMANDS: Final = {
         "Unmount a share and wait until everything is saved.",
     ),
     "list": ("azfuse.cli.list:list_mounts", "List the mounts of this user."),
+    "share": ("azfuse.cli.share:share", "Create, list, change and delete shares."),
+    "lease": ("azfuse.cli.lease:lease", "Show which files are leased; break a lease."),
+    "handles": ("azfuse.cli.handles:handles", "List and close what SMB clients have open."),
+    "sas": ("azfuse.cli.sas:sas", "Make a shared access signature."),
+    "service": ("azfuse.cli.service:service", "Show and set what holds for a whole account."),
     "demo": ("azfuse.cli.demo:demo", "Show a mounted share at work, on an emulator."),
     "emulator": (
         "azfuse.cli.emulator:emulator",
@@ -58,7 +64,7 @@ class _LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, *, debug: bool) -> None:
-    """Mount Azure Files shares over HTTPS."""
+    """Mount Azure Files shares over HTTPS, and look after them."""
     del debug  # read by main
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -73,12 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _main(words: list[str]) -> int:
     try:
         status = cli.main(words, prog_name="azfuse", standalone_mode=False)
-    except (UsageError, click.ClickException, MountError) as error:
+    except (UsageError, click.ClickException, CommandError, MountError) as error:
         if "--debug" in words:
             raise
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"azfuse: {text}", err=True)
-        return 1 if isinstance(error, MountError) else 2
+        return 1 if isinstance(error, CommandError | MountError) else 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("azfuse: interrupted", err=True)
         return 130

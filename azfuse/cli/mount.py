@@ -20,7 +20,7 @@ from azfuse.mount.plan import make_plan
 )
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
 def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground: bool) -> None:
-    r"""Mount SOURCE on the directory MOUNTPOINT.
+    """Mount SOURCE on the directory MOUNTPOINT.
 
     \b
     SOURCE is one of
@@ -48,5 +48,5 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       log-level, log-file, state-dir, foreground
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.
-    """
+    """  # noqa: D301 # \b is click's mark
     launch(make_plan(source, mountpoint, options, os.environ), foreground=foreground)

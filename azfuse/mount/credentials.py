@@ -58,10 +58,17 @@ class Login:
     found_in: str
 
 
-def find_login(source: Source, file: Path | None, environ: MutableMapping[str, str]) -> Login:
+def find_login(
+    source: Source,
+    file: Path | None,
+    environ: MutableMapping[str, str],
+    *,
+    file_option: str = "-o credentials=FILE",
+) -> Login:
     """Find the endpoint and the credentials of *source*. Raises UsageError.
 
-    Removes secrets from *environ*, also those it did not use.
+    Removes secrets from *environ*, also those it did not use. *file_option* is
+    how the command names a *file*, for messages.
     """
     variables = {
         name: value
@@ -83,7 +90,7 @@ def find_login(source: Source, file: Path | None, environ: MutableMapping[str, s
         return Login(endpoint, SharedKey(source.account, DEVELOPMENT_KEY), "the public key")
     raise UsageError(
         f"no credentials for account {source.account}: set AZURE_STORAGE_KEY, "
-        "AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or use -o credentials=FILE"
+        f"AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or use {file_option}"
     )
 
 

@@ -5,6 +5,7 @@ import ssl
 import time
 from typing import TypeVar
 
+from azfuse.mount.credentials import Login
 from azfuse.mount.plan import Plan
 from azfuse.rest.auth import Sas
 from azfuse.rest.errors import AzureFilesError, ConnectionFailed, ErrorCode, ServiceError
@@ -16,14 +17,19 @@ def explain(error: AzureFilesError, plan: Plan) -> str:
     """Say what *error*, met while the share was looked at, means for the person."""
     if isinstance(error, ServiceError):
         return _explain_refusal(error, plan)
-    host = plan.login.endpoint.origin.partition("://")[2]
+    return explain_connection(error, plan.login, plan.source.account)
+
+
+def explain_connection(error: AzureFilesError, login: Login, account: str) -> str:
+    """Say why the service of *account* gave no answer that makes sense."""
+    host = login.endpoint.origin.partition("://")[2]
     if certificate := _cause(error, ssl.SSLCertVerificationError):
         reason = certificate.verify_message
         return f"the TLS certificate of {host} cannot be trusted: {reason}"
     if tls := _cause(error, ssl.SSLError):
         return f"no TLS connection to {host}: {tls.reason or tls}; is https:// right for it?"
     if _cause(error, socket.gaierror):
-        return f"unknown host {host}: is the account {plan.source.account} spelled right?"
+        return f"unknown host {host}: is the account {account} spelled right?"
     if _cause(error, ConnectionRefusedError):
         return f"connection refused by {host}: nothing listens there"
     if isinstance(error, ConnectionFailed):
@@ -33,7 +39,11 @@ def explain(error: AzureFilesError, plan: Plan) -> str:
 
 def expired(plan: Plan) -> str:
     """Say that the credentials are known to be over, without asking anyone; else be empty."""
-    complaint = plan.login.credentials.complaint(time.time())
+    return _complaint(plan.login)
+
+
+def _complaint(login: Login) -> str:
+    complaint = login.credentials.complaint(time.time())
     return _uncapitalized(complaint.rstrip(".")) if complaint else ""
 
 
@@ -51,7 +61,7 @@ def _explain_refusal(error: ServiceError, plan: Plan) -> str:
         case ErrorCode.RESOURCE_TYPE_MISMATCH:
             return f"{source.directory!r} in share {source.share!r} is not a directory"
         case ErrorCode.AUTHENTICATION_FAILED | ErrorCode.NO_AUTHENTICATION_INFORMATION:
-            return _explain_authentication(error, plan)
+            return explain_authentication(error, plan.login, source.account)
     if error.status in (401, 403):
         return (
             f"the credentials in {plan.login.found_in} do not permit listing share "
@@ -60,9 +70,9 @@ def _explain_refusal(error: ServiceError, plan: Plan) -> str:
     return f"share {source.share!r} cannot be mounted: {error}"
 
 
-def _explain_authentication(error: ServiceError, plan: Plan) -> str:
-    account, login = plan.source.account, plan.login
-    if text := expired(plan):
+def explain_authentication(error: ServiceError, login: Login, account: str) -> str:
+    """Say why the service takes the credentials of *login* for nobody's."""
+    if text := _complaint(login):
         return text
     detail = error.details.get("AuthenticationErrorDetail", "")
     if error.message.startswith("This machine's clock"):
