@@ -1,35 +1,27 @@
-"""Writing: dirty bytes reach the share in few, parallel requests, and are never dropped.
+"""Writing: what is dirty is uploaded in time, never dropped, and held against a bound.
 
-A flush makes one pass: create the file if it is new, set its length, put the
-dirty ranges side by side, send what was set of its attributes. Bytes written
-while it runs wait for the next pass. What fails stays dirty and is tried again:
-by the next fsync or close, and in the background with growing pauses.
+A flush makes one pass (`upload.py`). Bytes written while it runs wait for the
+next. What fails stays dirty and is tried again: by the next fsync or close, and
+in the background with growing pauses.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.content import BLOCK_SIZE, Chunk, FileContent
+from azfuse.cache.content import BLOCK_SIZE, FileContent
 from azfuse.cache.remote import RemoteFile
-from azfuse.cache.segments import GATHER_LIMIT, Buffer
-from azfuse.rest.errors import AzureFilesError, ServiceError, UnsupportedByVersion
-from azfuse.rest.models import Body
-from azfuse.rest.wire import MAX_FILE_BYTES, time_of_etag
+from azfuse.cache.upload import Upload
+from azfuse.rest.errors import AzureFilesError
 
 log = logging.getLogger(__name__)
 
 #: A file with this many dirty bytes is uploaded while the program still writes. Below it,
 #: everything waits for close, when the final length is known and costs no extra request.
 STREAM_BYTES: Final = 64 * 1024 * 1024
-#: The first length that a file which is uploaded while it grows is given ahead of its data;
-#: each further one is sixteen times as long. The last flush sets the true length.
-FIRST_ALLOCATION: Final = 1024**3
-#: Small segments are sent in pieces of about this size.
-JOIN_BYTES: Final = 512 * 1024
 #: Pauses between background tries after failures, in seconds: doubling, up to the second.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -127,7 +119,7 @@ class WriteBack:
             if file not in self._pending:
                 return
             try:
-                await self._upload(file, final)
+                await self._upload(file, final=final)
             except UPLOAD_ERRORS as error:
                 file.failures += 1
                 pause = min(FIRST_PAUSE * 2 ** min(file.failures - 1, 10), LONGEST_PAUSE)
@@ -207,171 +199,13 @@ class WriteBack:
         self._progress.set()
         self._progress = trio.Event()
 
-    # -- one pass -----------------------------------------------------------------------
-
-    async def _upload(self, file: CachedFile, final: bool) -> None:
-        content, remote = file.content, file.remote
-        had_clean = content.cached
-        created = not remote.exists
-        requests = 0
-        if created:
-            await self._create(file, final)
-        leased = await self._lease(file, created and final, final)
-        if not created:
-            requests += await self._resize(file, final)
-        chunks = content.take(whole_only=not final)
-        if not chunks and not final and self._cache.over_dirty:
-            chunks = content.take()
-        await self._put(file, chunks)
-        requests += len(chunks)
-        if requests and not (created or leased) and (requests > 1 or had_clean):
-            # Somebody else may have written between our requests; see FileContent.
-            content.continuous = False
-        if final:
-            await remote.settle()
-
-    async def _lease(self, file: CachedFile, unknown: bool, final: bool) -> bool:
-        """Take the file's lease if this upload should have it; say whether we hold it.
-
-        A file that is *unknown* to others, because this very pass created it, needs none.
-        """
-        if unknown:
-            return False
+    async def _upload(self, file: CachedFile, *, final: bool) -> None:
         content = file.content
-        etag = await file.remote.lease(content.count_chunks(), growing=not final)
-        if etag is None:
-            return False
-        if etag != content.etag:
-            # Somebody wrote before we had the lease: what was cached is out of date.
-            self._cache.touch(content, content.forget_clean())
-            content.etag = etag
-        return True
-
-    async def _create(self, file: CachedFile, final: bool) -> None:
-        content, remote = file.content, file.remote
-        cuts, size = content.truncations, self._length(content, final)
-        head = content.take_head() if remote.takes_body else None
-        try:
-            if head is None:
-                etag = await remote.create(size, None, 0)
-            else:
-                async with self._transfers:
-                    etag = await remote.create(size, body_of(head), head.length)
-                content.sent(head)
-                self._touch(content, head)
-        except UnsupportedByVersion:
-            # The service turned out to be older than believed: content goes by itself.
-            etag = await remote.create(size, None, 0)
-        finally:
-            if head is not None:
-                content.put_back(head)
-        content.etag = etag
-        content.own_changes += 1
-        content.resized(size, cuts)
-
-    async def _resize(self, file: CachedFile, final: bool) -> int:
-        """Give the file its length on the share; return the number of requests that took."""
-        content = file.content
-        requests = 0
-        while content.must_clear():  # again if a program cut more off meanwhile
-            cuts, end = content.truncations, content.remote_end
-            self._changed(content, await file.remote.resize(end))
-            content.resized(end, cuts)
-            requests += 1
-        cuts, size = content.truncations, self._length(content, final)
-        if size != content.remote_size:
-            size = await self._set_length(file, size)
-            requests += 1
-        content.resized(size, cuts)
-        return requests
-
-    async def _set_length(self, file: CachedFile, size: int) -> int:
-        """Set the file's length to *size*; return what it was set to."""
-        try:
-            self._changed(file.content, await file.remote.resize(size))
-        except ServiceError:
-            if size <= file.content.size:
-                raise
-            # Room ahead of the data was refused; the data itself may still fit.
-            size = file.content.size
-            self._changed(file.content, await file.remote.resize(size))
-        return size
-
-    @staticmethod
-    def _length(content: FileContent, final: bool) -> int:
-        """Return the length to give the file: its own, or room ahead while it still grows."""
-        if final:
-            return content.size
-        if content.size <= content.remote_size:
-            return content.remote_size
-        room = FIRST_ALLOCATION
-        while room < content.size:
-            room *= 16
-        return min(room, MAX_FILE_BYTES)
-
-    async def _put(self, file: CachedFile, chunks: list[Chunk]) -> None:
-        """Put all *chunks* in parallel; raise the first error after all have ended."""
-        errors: list[BaseException] = []
-
-        async def put(chunk: Chunk) -> None:
-            content = file.content
-            try:
-                async with self._transfers:
-                    etag = await file.remote.put_range(chunk.start, chunk.length, body_of(chunk))
-                content.sent(chunk)
-                self._changed(content, etag)
-                self._touch(content, chunk)
-                self._signal()
-            except UPLOAD_ERRORS as error:
-                errors.append(error)
-            finally:
-                content.put_back(chunk)
-
-        if len(chunks) == 1:
-            await put(chunks[0])
-        elif chunks:
-            async with trio.open_nursery() as nursery:
-                for chunk in chunks:
-                    nursery.start_soon(put, chunk)
-        if errors:
-            raise errors[0]
-
-    def _touch(self, content: FileContent, chunk: Chunk) -> None:
-        self._cache.touch(
-            content, range(chunk.start // BLOCK_SIZE, (chunk.end - 1) // BLOCK_SIZE + 1)
-        )
-        self._cache.evict()
-
-    @staticmethod
-    def _changed(content: FileContent, etag: str) -> None:
-        """Bind the content to the ETag of a change of ours; of parallel ones the latest counts."""
-        content.own_changes += 1
-        if (time_of_etag(etag) or 0) >= (time_of_etag(content.etag or "") or 0):
-            content.etag = etag
-
-
-def body_of(chunk: Chunk) -> Body:
-    """Return the bytes of *chunk* as a request body, without joining its segments."""
-    if len(chunk.segments) == 1 and isinstance(chunk.segments[0].data, bytes):
-        return chunk.segments[0].data
-
-    async def pieces() -> AsyncIterator[bytes | memoryview]:
-        small: list[Buffer] = []
-        gathered = 0
-        for segment in chunk.segments:
-            if len(segment.data) > GATHER_LIMIT:
-                if small:
-                    yield b"".join(small)
-                    small, gathered = [], 0
-                yield memoryview(segment.data)
-                continue
-            # Joining thousands of small pieces is cheaper than sending each by itself.
-            small.append(segment.data)
-            gathered += len(segment.data)
-            if gathered >= JOIN_BYTES:
-                yield b"".join(small)
-                small, gathered = [], 0
-        if small:
-            yield b"".join(small)
-
-    return pieces
+        while True:
+            cuts = content.truncations
+            await Upload(
+                self._cache, self._transfers, content, file.remote, self._signal, final=final
+            ).run()
+            # A cut while it ran has kept bytes back that were written before.
+            if not final or cuts == content.truncations:
+                return

@@ -318,12 +318,12 @@ def play(actions, *, new=False, takes_body=True) -> None:
             nursery.cancel_scope.cancel()
 
     with ExitStack() as stack:
-        for module in ("content", "reader", "readahead", "writeback"):
+        for module in ("content", "reader", "readahead", "upload", "writeback"):
             path = f"azfuse.cache.{module}"
             stack.enter_context(mock.patch(f"{path}.BLOCK_SIZE", BLOCK))
         stack.enter_context(mock.patch("azfuse.cache.readahead.PAGE", 4))
         stack.enter_context(mock.patch("azfuse.cache.readahead.FIRST_READ", 4))
-        stack.enter_context(mock.patch("azfuse.cache.writeback.FIRST_ALLOCATION", 2 * LONGEST))
+        stack.enter_context(mock.patch("azfuse.cache.upload.FIRST_ALLOCATION", 2 * LONGEST))
         trio.run(scene)
 
 
