@@ -198,6 +198,10 @@ class FileContent:
         if self.size == self.remote_size == self.remote_end < size:
             self.size = self.remote_size = self.remote_end = size
 
+    def ends_at(self, end: int) -> None:
+        """Take notice that the share has no bytes past *end*: what is not known there is zeros."""
+        self.remote_end = min(self.remote_end, end)
+
     def doubt_size(self) -> None:
         """Have the length sent with the next upload: the file may have grown since we asked."""
         self.remote_size = UNKNOWN

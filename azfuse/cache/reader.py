@@ -115,6 +115,8 @@ class Reader:
                 facts, received = await remote.read_into(buffer, fetch.start)
             if epoch == content.epoch:
                 touched = self._accept(content, facts, own, fetch.start, buffer[:received])
+                if received < len(buffer):
+                    content.ends_at(fetch.start + received)
                 self._cache.touch(content, touched)
                 self._cache.evict()
         finally:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.content import Chunk, FileContent
+from azfuse.cache.content import UNKNOWN, Chunk, FileContent
 
 BLOCK = 32  # small blocks, so that many things cross their borders
 LONGEST = 5 * BLOCK
@@ -44,7 +44,8 @@ def assert_sane(content: FileContent, cache: BlockCache | None = None) -> None:
         dirty += sum(len(s.data) for s in block.segments if s.dirty)
         assert block.total_bytes == sum(len(s.data) for s in block.segments)
     assert content.dirty_bytes == dirty
-    assert 0 <= content.remote_end <= content.remote_size
+    assert content.remote_end >= 0
+    assert content.remote_size == UNKNOWN or content.remote_end <= content.remote_size
     if cache is not None:
         assert (cache.used, cache.dirty) == (total, dirty)
 
