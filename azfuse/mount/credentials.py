@@ -11,21 +11,15 @@ import stat
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import trio
+from typing import Final
 
 from azfuse.mount.errors import UsageError
+from azfuse.mount.identity import find_identity
 from azfuse.mount.source import Source
-from azfuse.rest.auth import AccessToken, Bearer, ConnectionString, Credentials, Sas, SharedKey
+from azfuse.rest.auth import Bearer, ConnectionString, Credentials, Sas, SharedKey
 from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, Endpoint
-from azfuse.rest.errors import ConnectionFailed
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
-
-if TYPE_CHECKING:
-    from azure.identity import DefaultAzureCredential
 
 #: Names in a credentials file -> the Azure CLI's names. `username` and `password` are those
 #: of mount.cifs, whose files Azure's portal writes.
@@ -149,7 +143,7 @@ def _from_variables(source: Source, variables: Mapping[str, str], found_in: str)
         elif sas := variables.get("AZURE_STORAGE_SAS_TOKEN"):
             credentials = Sas(sas)
         elif variables.get("AZURE_STORAGE_AUTH_MODE", "").lower() == "login":
-            credentials = Bearer(_identity())
+            credentials = Bearer(find_identity())
         else:
             return None
     except UsageError:
@@ -180,39 +174,3 @@ def _endpoint(source: Source) -> Endpoint:
     if source.endpoint is not None:
         return source.endpoint
     return Endpoint.parse(f"https://{source.account}.file.{DEFAULT_ENDPOINT_SUFFIX}")
-
-
-class _Identity:
-    """Tokens of azure-identity's default chain, fetched in a thread (it blocks).
-
-    The chain is made at the first token: a daemon forks before that, and must
-    not take a connection pool along.
-    """
-
-    def __init__(self) -> None:
-        self._chain: DefaultAzureCredential | None = None
-
-    async def get_token(self, scope: str) -> AccessToken:
-        """Ask the chain: environment, managed identity, Azure CLI and so on."""
-        return await trio.to_thread.run_sync(self._get_token, scope)
-
-    def _get_token(self, scope: str) -> AccessToken:
-        from azure.core.exceptions import AzureError
-        from azure.identity import DefaultAzureCredential
-
-        if self._chain is None:
-            self._chain = DefaultAzureCredential()
-        try:
-            token = self._chain.get_token(scope)
-        except AzureError as error:
-            reason = str(error).partition("\n")[0]
-            raise ConnectionFailed(f"azure-identity has no token for us: {reason}") from error
-        return AccessToken(token.token, token.expires_on)
-
-
-def _identity() -> _Identity:
-    if find_spec("azure") is None or find_spec("azure.identity") is None:
-        raise UsageError(
-            "AZURE_STORAGE_AUTH_MODE=login needs azure-identity: pip install 'azfuse[identity]'"
-        )
-    return _Identity()

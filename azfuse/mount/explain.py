@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from azfuse.mount.credentials import Login
 from azfuse.mount.plan import Plan
-from azfuse.rest.auth import Sas
+from azfuse.rest.auth import Sas, TokenUnavailable
 from azfuse.rest.errors import AzureFilesError, ConnectionFailed, ErrorCode, ServiceError
 
 E = TypeVar("E", bound=BaseException)
@@ -23,6 +23,8 @@ def explain(error: AzureFilesError, plan: Plan) -> str:
 def explain_connection(error: AzureFilesError, login: Login, account: str) -> str:
     """Say why the service of *account* gave no answer that makes sense."""
     host = login.endpoint.origin.partition("://")[2]
+    if token := _cause(error, TokenUnavailable):
+        return f"no access token for account {account}: {_plain(token)}"
     if certificate := _cause(error, ssl.SSLCertVerificationError):
         reason = certificate.verify_message
         return f"the TLS certificate of {host} cannot be trusted: {reason}"

@@ -9,8 +9,9 @@ import binascii
 import functools
 import hashlib
 import hmac
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
@@ -21,10 +22,14 @@ import trio
 from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, DEVELOPMENT_ENDPOINT, Endpoint
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 
+log = logging.getLogger(__name__)
+
 #: The OAuth scope of every storage account.
 STORAGE_SCOPE: Final = "https://storage.azure.com/.default"
 #: A token this close to its end (seconds) is fetched anew.
 _TOKEN_MARGIN: Final = 300
+#: Wait between two renewals, in seconds, where one failed or brought no longer time.
+_RENEWAL_PAUSE: Final = 30
 #: Standard headers of the string to sign, in its order (reference, 2.1).
 _SIGNED_HEADERS: Final = (
     "content-encoding", "content-language", "content-length", "content-md5", "content-type",
@@ -53,8 +58,8 @@ class Credentials(Protocol):
     async def authorize(self, request: Signable) -> None:
         """Add the headers that authorize *request*. May wait, for a token say."""
 
-    def refused(self) -> bool:
-        """Hear that the service did not accept them; say whether another try may help."""
+    def refused(self, authorization: str) -> bool:
+        """Hear that the service did not accept that header; say whether another try may help."""
 
     def complaint(self, now: float) -> str:
         """Say what is wrong with them at *now* (Unix seconds), empty if nothing is known."""
@@ -94,8 +99,9 @@ class SharedKey:
         """Return the signature (base64) of *text*, of a request or of a SAS."""
         return sign(self._key, text)
 
-    def refused(self) -> bool:
+    def refused(self, authorization: str) -> bool:
         """Return False: the key does not change by itself."""
+        del authorization
         return False
 
     def complaint(self, now: float) -> str:
@@ -184,8 +190,9 @@ class Sas:
     async def authorize(self, request: Signable) -> None:
         """Do nothing: the URL has it all."""
 
-    def refused(self) -> bool:
+    def refused(self, authorization: str) -> bool:
         """Return False: a signature does not change by itself."""
+        del authorization
         return False
 
     def complaint(self, now: float) -> str:
@@ -215,21 +222,45 @@ class AccessToken(NamedTuple):
         return f"AccessToken(***, expires_on={self.expires_on})"
 
 
+class TokenUnavailable(Exception):  # noqa: N818 # says what happened
+    """A provider has no token now; `lasting` where asking again soon would not help."""
+
+    def __init__(self, reason: str, *, lasting: bool) -> None:
+        self.lasting = lasting
+        super().__init__(reason)
+
+
 class TokenProvider(Protocol):
     """Where bearer tokens come from."""
 
     async def get_token(self, scope: str) -> AccessToken:
-        """Return a token for *scope*, a new one where the last was not good any more."""
+        """Return a token for *scope*, a new one where the last was not good any more.
+
+        Raises TokenUnavailable.
+        """
 
 
 class Bearer:
-    """OAuth tokens of *provider*, kept until 5 minutes before their end."""
+    """OAuth tokens of *provider*, renewed 5 minutes before their end, one renewal at a time.
 
-    def __init__(self, provider: TokenProvider, *, scope: str = STORAGE_SCOPE) -> None:
+    While a token is still good, requests use it: they neither wait for a renewal
+    that another has begun, nor fail because it failed. *now* tells Unix seconds.
+    """
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        *,
+        scope: str = STORAGE_SCOPE,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._provider = provider
         self._scope = scope
+        self._now = now
         self._token: AccessToken | None = None
         self._fetching = trio.Lock()
+        #: No renewal of a token that is still good before this, in Unix seconds.
+        self._next_renewal = 0.0
 
     def __repr__(self) -> str:
         return f"Bearer({type(self._provider).__name__}, scope={self._scope!r})"
@@ -240,10 +271,16 @@ class Bearer:
         return ""
 
     async def authorize(self, request: Signable) -> None:
-        """Add the token, and the intent without which the service takes none."""
+        """Add the token, and the intent without which the service takes none.
+
+        Raises TokenUnavailable.
+        """
         token = self._token
-        if token is None or token.expires_on - time.time() < _TOKEN_MARGIN:
+        now = self._now()
+        if token is None or token.expires_on <= now:
             token = await self._fetch(token)
+        elif now >= self._next_renewal and not self._fetching.locked():
+            token = await self._renew(token)
         request.headers["authorization"] = f"Bearer {token.token}"
         request.headers["x-ms-file-request-intent"] = "backup"
 
@@ -251,12 +288,28 @@ class Bearer:
         """Fetch one token for all who wait: whoever finds *stale* replaced is served."""
         async with self._fetching:
             if self._token is None or self._token is stale:
-                self._token = await self._provider.get_token(self._scope)
+                token = await self._provider.get_token(self._scope)
+                self._token = token
+                soonest = self._now() + _RENEWAL_PAUSE
+                self._next_renewal = max(token.expires_on - _TOKEN_MARGIN, soonest)
             return self._token
 
-    def refused(self) -> bool:
-        """Forget the token, so that the next try asks for another."""
-        self._token = None
+    async def _renew(self, token: AccessToken) -> AccessToken:
+        """Fetch the successor of *token*; return *token* where there is none yet."""
+        try:
+            return await self._fetch(token)
+        except TokenUnavailable as error:
+            left = token.expires_on - self._now()
+            if left <= 0:
+                raise
+            self._next_renewal = self._now() + _RENEWAL_PAUSE
+            log.warning("the access token ends in %.0f s and is not renewed yet: %s", left, error)
+            return token
+
+    def refused(self, authorization: str) -> bool:
+        """Forget the token if it is the one refused, so that the next try asks for another."""
+        if self._token is not None and authorization == f"Bearer {self._token.token}":
+            self._token = None
         return True
 
     def complaint(self, now: float) -> str:

@@ -139,6 +139,7 @@ class Effort:
         "_connected",
         "_deadline",
         "_policy",
+        "authorization",
         "operation",
         "path",
         "reauthorized",
@@ -153,6 +154,8 @@ class Effort:
         self.tries = 0
         self.operation = ""
         self.path = ""
+        #: The header that authorized the last try.
+        self.authorization = ""
         #: An earlier try may have taken effect.
         self.uncertain = False
         #: New credentials were asked for once because the service refused the old ones.

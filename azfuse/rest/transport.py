@@ -16,7 +16,7 @@ import httpx
 import trio
 
 from azfuse import __version__
-from azfuse.rest.auth import Bearer, Credentials, Signable
+from azfuse.rest.auth import Bearer, Credentials, Signable, TokenUnavailable
 from azfuse.rest.counters import Counters
 from azfuse.rest.endpoint import Endpoint
 from azfuse.rest.errors import ErrorCode, ServiceError
@@ -190,7 +190,11 @@ class Transport:
                     refusal = await self._read_refusal(exchange, effort)
                     if await self._goes_down(call, exchange, refusal, version, effort):
                         continue
-            if refusal.status == 401 and not effort.reauthorized and self.credentials.refused():
+            if (
+                refusal.status == 401
+                and not effort.reauthorized
+                and self.credentials.refused(effort.authorization)
+            ):
                 effort.reauthorized = True
                 continue
             failure = TryFailed.of_refusal(refusal, exchange.headers)
@@ -233,7 +237,13 @@ class Transport:
         counters.requests += 1
         if effort.tries > 1:
             counters.retries += 1
-        request = await self._prepare(call, version)
+        try:
+            request = await self._prepare(call, version)
+        except TokenUnavailable as error:
+            raise TryFailed(
+                str(error), connected=False, uncertain=False, lasting=error.lasting
+            ) from error
+        effort.authorization = request.headers.get("authorization", "")
         body = BodyStream(call.body, call.body_length, counters)
         request.stream = body
         try:

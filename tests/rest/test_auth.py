@@ -154,7 +154,10 @@ async def test_bearer_keeps_its_token_until_it_is_refused():
         "authorization": "Bearer SECRET1",
         "x-ms-file-request-intent": "backup",
     }
-    assert bearer.refused()
+    assert bearer.refused("Bearer another")
+    await bearer.authorize(request)
+    assert provider.calls == 1
+    assert bearer.refused("Bearer SECRET1")
     await bearer.authorize(request)
     assert request.headers["authorization"] == "Bearer SECRET2"
     assert "SECRET" not in repr(bearer) + repr(bearer._token)
