@@ -320,4 +320,4 @@ def test_two_mounts(mount, local, monkeypatch):
     monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 240)
     with mount("umask=000,actimeo=0") as one, mount("umask=000,actimeo=0") as two:
         TwoMounts.mounts, TwoMounts.local = [one.path, two.path], local
-        run_state_machine_as_test(TwoMounts, settings=settled(60, 40))
+        run_state_machine_as_test(TwoMounts, settings=settled(25, 40))
