@@ -10,12 +10,14 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from azfuse.mount.errors import UsageError
 from azfuse.mount.identity import find_identity
+from azfuse.mount.sas_file import SasOfFile
 from azfuse.mount.source import Source
 from azfuse.rest.auth import Bearer, ConnectionString, Credentials, Sas, SharedKey
 from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, Endpoint
@@ -72,13 +74,12 @@ def find_login(
     for name in SECRET_VARIABLES:
         environ.pop(name, None)
     if file is not None:
-        login = _from_variables(source, read_credentials_file(file), str(file))
-        if login is None:
-            raise UsageError(f"credentials file {file} holds no key, sas or connection_string")
+        login = _from_file(source, file)
+        if isinstance(login.credentials, Sas):
+            return replace(login, credentials=SasOfFile(file, partial(_sas_of_file, source, file)))
         return login
-    login = _from_variables(source, variables, "the environment")
-    if login is not None:
-        return login
+    if found := _from_variables(source, variables, "the environment"):
+        return found
     endpoint = _endpoint(source)
     if source.account == DEVELOPMENT_ACCOUNT and endpoint.loopback:
         return Login(endpoint, SharedKey(source.account, DEVELOPMENT_KEY), "the public key")
@@ -86,6 +87,20 @@ def find_login(
         f"no credentials for account {source.account}: set AZURE_STORAGE_KEY, "
         f"AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or use {file_option}"
     )
+
+
+def _from_file(source: Source, file: Path) -> Login:
+    login = _from_variables(source, read_credentials_file(file), str(file))
+    if login is None:
+        raise UsageError(f"credentials file {file} holds no key, sas or connection_string")
+    return login
+
+
+def _sas_of_file(source: Source, file: Path) -> Sas:
+    credentials = _from_file(source, file).credentials
+    if not isinstance(credentials, Sas):
+        raise UsageError(f"credentials file {file} holds no shared access signature any more")
+    return credentials
 
 
 def read_credentials_file(path: Path) -> dict[str, str]:

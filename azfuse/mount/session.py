@@ -18,6 +18,7 @@ from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import notify
 from azfuse.mount.plan import Plan
 from azfuse.mount.registry import Record, Registry
+from azfuse.mount.sas_file import watch_expiry
 from azfuse.mount.taskdump import dump_tasks
 from azfuse.mount.tuning import tune
 from azfuse.mount.unmount import detach_device
@@ -90,6 +91,7 @@ class Session:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_signals)
             nursery.start_soon(self._report_progress)
+            nursery.start_soon(watch_expiry, self._plan.login.credentials)
             yield
             nursery.cancel_scope.cancel()
 
