@@ -96,18 +96,18 @@ def content_headers(content: ContentSettings | None) -> dict[str, str]:
         if (value := getattr(content, name)) is not None
     }
     if content.content_md5 is not None:
-        headers["x-ms-content-md5"] = format_md5(content.content_md5)
+        headers["x-ms-content-md5"] = format_digest(content.content_md5)
     return headers
 
 
-def format_md5(digest: bytes) -> str:
-    """Write an MD5 digest as its headers have it."""
+def format_digest(digest: bytes) -> str:
+    """Write an MD5 or a CRC-64 as its headers have it."""
     return base64.b64encode(digest).decode("ascii")
 
 
 def md5_header(digest: bytes | None) -> dict[str, str]:
     """Return `Content-MD5` of a request body where the caller has one."""
-    return {} if digest is None else {"content-md5": format_md5(digest)}
+    return {} if digest is None else {"content-md5": format_digest(digest)}
 
 
 def _time_text(setting: TimeSetting) -> str:
@@ -218,7 +218,7 @@ def parse_last_modified(exchange: Exchange, name: str = "last-modified") -> int:
         raise InvalidResponse(f"{exchange.operation}: {name} is {text!r}") from None
 
 
-def _parse_md5(exchange: Exchange, name: str) -> bytes | None:
+def _parse_digest(exchange: Exchange, name: str) -> bytes | None:
     text = exchange.headers.get(name)
     if text is None:
         return None
@@ -276,7 +276,8 @@ def parse_written(exchange: Exchange) -> Written:
         smb=parse_smb(exchange),
         nfs=parse_nfs(exchange),
         request_server_encrypted=_parse_flag(exchange, "x-ms-request-server-encrypted"),
-        content_md5=_parse_md5(exchange, "content-md5"),
+        content_md5=_parse_digest(exchange, "content-md5"),
+        content_crc64=_parse_digest(exchange, "x-ms-content-crc64"),
     )
 
 
@@ -347,7 +348,7 @@ def parse_file_properties(exchange: Exchange) -> FileProperties:
     span = parse_content_range(exchange)
     if span is not None:
         size = span[1]
-        stored_md5, range_md5 = "x-ms-content-md5", _parse_md5(exchange, "content-md5")
+        stored_md5, range_md5 = "x-ms-content-md5", _parse_digest(exchange, "content-md5")
     else:
         length = exchange.content_length
         if length is None:
@@ -366,7 +367,7 @@ def parse_file_properties(exchange: Exchange) -> FileProperties:
             content_language=headers.get("content-language"),
             content_disposition=headers.get("content-disposition"),
             cache_control=headers.get("cache-control"),
-            content_md5=_parse_md5(exchange, stored_md5),
+            content_md5=_parse_digest(exchange, stored_md5),
         ),
         lease=parse_lease_properties(exchange),
         copy=_parse_copy(exchange),

@@ -113,6 +113,21 @@ class Written:
     nfs: NfsProperties = field(default_factory=NfsProperties)
     request_server_encrypted: bool | None = None
     content_md5: bytes | None = None
+    #: Put Range From URL answers this instead of an MD5: 8 bytes.
+    content_crc64: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChecks:
+    """What Put Range From URL demands of the bytes it reads: their CRC-64, 8 bytes.
+
+    `crc64` guards the way (400 where it differs), the other two are conditions
+    (412 Crc64ConditionNotMet).
+    """
+
+    crc64: bytes | None = None
+    if_match: bytes | None = None
+    if_none_match: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +250,22 @@ class ShareFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareLimits:
+    """What the service grants a share, and from when on less may be asked (Unix nanoseconds)."""
+
+    included_burst_iops: int | None = None
+    max_burst_credits_for_iops: int | None = None
+    provisioned_ingress_mbps: int | None = None
+    provisioned_egress_mbps: int | None = None
+    next_quota_downgrade: int | None = None
+    next_iops_downgrade: int | None = None
+    next_bandwidth_downgrade: int | None = None
+    access_tier_change_time: int | None = None
+    #: Such as `pending-from-hot`, while a share moves to another tier.
+    access_tier_transition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ShareProperties:
     """Get Share Properties. `quota` is GiB; `raw` holds every other `x-ms-` header."""
 
@@ -247,6 +278,7 @@ class ShareProperties:
     lease: LeaseProperties
     root_squash: str | None
     features: ShareFeatures
+    limits: ShareLimits
     raw: Mapping[str, str]
 
 

@@ -6,6 +6,7 @@ from azfuse.rest.errors import InvalidResponse
 from azfuse.rest.exchange import Call
 from azfuse.rest.headers import (
     TRAILING_DOT_SINCE,
+    format_digest,
     lease_header,
     md5_header,
     need,
@@ -14,7 +15,7 @@ from azfuse.rest.headers import (
     parse_written,
     require,
 )
-from azfuse.rest.models import Body, RangeList, Written
+from azfuse.rest.models import Body, RangeList, SourceChecks, Written
 from azfuse.rest.resource import Resource
 from azfuse.rest.wire import MAX_FILE_BYTES, MAX_RANGE_BYTES, format_range
 from azfuse.rest.xml import parse_ranges
@@ -27,6 +28,7 @@ _RANGE_PAGES_SINCE: Final = "2026-10-06"
 _RANGE_DIFFERENCE_SINCE: Final = "2020-02-10"
 _RENAME_SUPPORT_SINCE: Final = "2024-05-04"
 _FROM_URL_SINCE: Final = "2019-02-02"
+_SOURCE_BEARER_SINCE: Final = "2020-10-02"
 _RANGE: Final = ("comp", "range")
 
 
@@ -56,6 +58,17 @@ def _time_header(setting: LastWriteTime | None, version: str) -> dict[str, str]:
         return {}
     require(version, _LAST_WRITE_TIME_SINCE, "a last write time with a range")
     return {"x-ms-file-last-write-time": setting}
+
+
+def _check_headers(checks: SourceChecks | None) -> dict[str, str]:
+    if checks is None:
+        return {}
+    given = {
+        "x-ms-source-content-crc64": checks.crc64,
+        "x-ms-source-if-match-crc64": checks.if_match,
+        "x-ms-source-if-none-match-crc64": checks.if_none_match,
+    }
+    return {name: format_digest(digest) for name, digest in given.items() if digest is not None}
 
 
 class FileRanges(Resource):
@@ -141,11 +154,13 @@ class FileRanges(Resource):
         lease_id: str | None = None,
         last_write_time: LastWriteTime | None = None,
         source_authorization: str | None = None,
+        source_checks: SourceChecks | None = None,
     ) -> Written:
         """Put Range From URL: the service copies *length* bytes (at most 4 MiB) of *source_url*.
 
         The URL must be readable by itself or through *source_authorization*
         (`Bearer ...`); `Transport.url_of` makes that of a file of this account.
+        The answer has `content_crc64`. Raises ServiceError Crc64ConditionNotMet.
         """
         _check_range(offset, length)
         _check_range(source_offset, length)
@@ -161,7 +176,9 @@ class FileRanges(Resource):
                 **lease_header(lease_id),
                 **_time_header(last_write_time, version),
             }
+            headers.update(_check_headers(source_checks))
             if source_authorization is not None:
+                require(version, _SOURCE_BEARER_SINCE, "a token for the source")
                 headers["x-ms-copy-source-authorization"] = source_authorization
             if version >= TRAILING_DOT_SINCE:
                 headers["x-ms-source-allow-trailing-dot"] = "true"

@@ -11,8 +11,8 @@ from azfuse.rest.headers import (
     parse_lease_properties,
     require,
 )
-from azfuse.rest.models import ShareFeatures, ShareProperties
-from azfuse.rest.wire import METADATA_PREFIX
+from azfuse.rest.models import ShareFeatures, ShareLimits, ShareProperties
+from azfuse.rest.wire import METADATA_PREFIX, parse_http_date
 
 #: Fields of ShareFeatures: header, and first version where it is known.
 _FEATURES: Final = {
@@ -27,6 +27,21 @@ _FEATURES: Final = {
     "snapshot_directory": ("x-ms-enable-snapshot-virtual-directory-access", ""),
     "smb_directory_lease": ("x-ms-enable-smb-directory-lease", "2026-02-06"),
 }
+#: Fields of ShareLimits that are numbers, and their headers.
+_LIMITS: Final = {
+    "included_burst_iops": "x-ms-share-included-burst-iops",
+    "max_burst_credits_for_iops": "x-ms-share-max-burst-credits-for-iops",
+    "provisioned_ingress_mbps": "x-ms-share-provisioned-ingress-mbps",
+    "provisioned_egress_mbps": "x-ms-share-provisioned-egress-mbps",
+}
+#: Fields of ShareLimits that are instants, and their headers.
+_INSTANTS: Final = {
+    "next_quota_downgrade": "x-ms-share-next-allowed-quota-downgrade-time",
+    "next_iops_downgrade": "x-ms-share-next-allowed-provisioned-iops-downgrade-time",
+    "next_bandwidth_downgrade": "x-ms-share-next-allowed-provisioned-bandwidth-downgrade-time",
+    "access_tier_change_time": "x-ms-access-tier-change-time",
+}
+_TRANSITION: Final = "x-ms-access-tier-transition-state"
 #: Headers of Get Share Properties that have a field of their own, or say nothing of the share.
 _NAMED: Final = frozenset(
     {
@@ -40,7 +55,10 @@ _NAMED: Final = frozenset(
         "x-ms-root-squash",
         "x-ms-share-quota",
         "x-ms-version",
+        _TRANSITION,
         *(header for header, _ in _FEATURES.values()),
+        *_LIMITS.values(),
+        *_INSTANTS.values(),
     }
 )
 
@@ -93,6 +111,7 @@ def parse_share_properties(exchange: Exchange) -> ShareProperties:
         lease=parse_lease_properties(exchange),
         root_squash=headers.get("x-ms-root-squash"),
         features=_parse_features(exchange),
+        limits=_parse_limits(exchange),
         raw={
             name: value
             for name, value in headers.items()
@@ -119,4 +138,19 @@ def _parse_features(exchange: Exchange) -> ShareFeatures:
         paid_bursting_max_bandwidth_mibps=number("paid_bursting_max_bandwidth_mibps"),
         snapshot_directory=flag("snapshot_directory"),
         smb_directory_lease=flag("smb_directory_lease"),
+    )
+
+
+def _parse_limits(exchange: Exchange) -> ShareLimits:
+    def instant(header: str) -> int | None:
+        try:
+            return parse_http_date(exchange.headers[header])
+        except (KeyError, ValueError):
+            # 2019-12-12 wrote the tier's time as `6/26/2020 1:35:44 AM`: nobody needs it.
+            return None
+
+    return ShareLimits(
+        **{name: parse_int(exchange, header) for name, header in _LIMITS.items()},
+        **{name: instant(header) for name, header in _INSTANTS.items()},
+        access_tier_transition=exchange.headers.get(_TRANSITION),
     )

@@ -2,9 +2,12 @@
 
 import uuid
 
+import httpx
 import pytest
 
-from azfuse.rest.wire import DEVELOPMENT_KEY
+from azfuse.emulator.service import Settings
+from azfuse.emulator.setup import build
+from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 
 
 @pytest.fixture
@@ -184,3 +187,22 @@ def test_nobody_answers(refused, monkeypatch):
     monkeypatch.setattr("azfuse.cli.remote._RETRY_TIMEOUT", 0.1)
     sentence = refused(1, "share", "list", "http://127.0.0.1:1/devstoreaccount1")
     assert sentence == "connection refused by 127.0.0.1:1: nothing listens there"
+
+
+def test_restore(good, refused, monkeypatch):
+    """In this process: the emulator keeps deleted shares only where it is told to."""
+    keys = {DEVELOPMENT_ACCOUNT: DEVELOPMENT_KEY}
+    emulator = build(None, keys, shares=["kept"], settings=Settings(soft_delete_days=7))
+    monkeypatch.setattr(
+        "azfuse.rest.transport.make_http_transport", lambda *_: httpx.ASGITransport(emulator)
+    )
+    url = "http://127.0.0.1:10004/devstoreaccount1/kept"
+    good("share", "delete", url)
+    (item,) = good("share", "list", url.rpartition("/")[0], "--include-deleted", "--json").json
+    assert (item["deleted"], item["remainingRetentionDays"]) == (True, 7)
+    assert item["version"] in good("share", "list", url.rpartition("/")[0], "--include-deleted").out
+    good("share", "restore", url)
+    assert "exists already" in refused(
+        1, "share", "restore", url, "--deleted-version", item["version"]
+    )
+    assert good("share", "show", url).out

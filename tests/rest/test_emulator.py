@@ -1,16 +1,19 @@
 """The client against our own emulator, in one process: both sides read the reference alone."""
 
+import time
+
 import httpx
 import pytest
 
 from azfuse.emulator.app import Emulator
 from azfuse.emulator.setup import build
 from azfuse.rest.account import Account
-from azfuse.rest.auth import ConnectionString
+from azfuse.rest.auth import ConnectionString, SharedKey
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.file import File
-from azfuse.rest.models import ContentSettings, SmbSettings
+from azfuse.rest.models import ContentSettings, SmbSettings, SourceChecks
+from azfuse.rest.sas import SasTerms, make_service_sas
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, VERSIONS, FileAttributes
@@ -93,6 +96,30 @@ async def test_ranges_and_leases(emulator):
             await file.put_range("f", 8192, 1, b"x")
         started = await file.copy_file("g", "f")
         assert started.status == "success"
+
+
+async def test_copied_bytes_are_checked(emulator):
+    async with connect(emulator) as transport:
+        file = File(transport, "shr")
+        await file.create_file("from", 5)
+        await file.put_range("from", 0, 5, b"hello")
+        await file.create_file("to", 5)
+        source = make_service_sas(
+            SharedKey(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY),
+            "shr",
+            "from",
+            terms=SasTerms(permissions="r", expiry=time.time_ns() + 3600 * 10**9),
+        )
+        url = f"{transport.url_of('shr', 'from')}?{source}"
+        written = await file.put_range_from_url("to", 0, 5, url, 0)
+        crc64 = written.content_crc64
+        assert crc64 is not None
+        assert len(crc64) == 8
+        same = SourceChecks(crc64=crc64, if_match=crc64)
+        await file.put_range_from_url("to", 0, 5, url, 0, source_checks=same)
+        for other in (SourceChecks(if_none_match=crc64), SourceChecks(if_match=bytes(8))):
+            with pytest.raises(ServiceError, match="Crc64ConditionNotMet"):
+                await file.put_range_from_url("to", 0, 5, url, 0, source_checks=other)
 
 
 async def test_shares(emulator):

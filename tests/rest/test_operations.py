@@ -10,7 +10,7 @@ from azfuse.rest.directory import Directory
 from azfuse.rest.errors import InvalidResponse
 from azfuse.rest.file import File
 from azfuse.rest.links import CopyOptions
-from azfuse.rest.models import ContentSettings, NfsSettings, SmbSettings
+from azfuse.rest.models import ContentSettings, NfsSettings, SmbSettings, SourceChecks
 from azfuse.rest.share import Share
 from azfuse.rest.wire import MAX_FILE_BYTES, MAX_RANGE_BYTES, FileAttributes
 from tests.rest.fakes import ETAG, FILE_ID, GOOD, HOST_ENDPOINT, Script, good, transport_to
@@ -161,6 +161,20 @@ async def test_ranges(script, file):
         "x-ms-source-range": "bytes=7-11",
         "x-ms-source-allow-trailing-dot": "true",
     }
+
+
+async def test_checks_of_a_source(script, file):
+    script.last = good(201, x_ms_content_crc64="AQEBAQEBAQE=")
+    checks = SourceChecks(crc64=b"\1" * 8, if_match=b"\2" * 8, if_none_match=b"\3" * 8)
+    written = await file.put_range_from_url(
+        "f", 0, 5, "https://x/y", 7, source_checks=checks, source_authorization="Bearer t"
+    )
+    headers = sent(script)[3]
+    assert headers["x-ms-source-content-crc64"] == "AQEBAQEBAQE="
+    assert headers["x-ms-source-if-match-crc64"] == "AgICAgICAgI="
+    assert headers["x-ms-source-if-none-match-crc64"] == "AwMDAwMDAwM="
+    assert headers["x-ms-copy-source-authorization"] == "Bearer t"
+    assert written.content_crc64 == b"\1" * 8
 
 
 async def test_list_ranges(script, file):

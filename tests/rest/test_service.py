@@ -11,7 +11,7 @@ from azfuse.rest.directory import Directory
 from azfuse.rest.errors import InvalidResponse, ServiceError, UnsupportedByVersion
 from azfuse.rest.file import File
 from azfuse.rest.handles import Handle
-from azfuse.rest.models import ShareFeatures
+from azfuse.rest.models import ShareFeatures, ShareLimits
 from azfuse.rest.service_properties import CorsRule, Metrics, ServiceProperties
 from azfuse.rest.share import Share
 from azfuse.rest.share_access import AccessPolicy
@@ -225,10 +225,22 @@ async def test_share_settings(script):
     assert sent(script)[3] == headers
     await share.set_share_properties(access_tier="Hot", features=features, lease_id="l")
     assert sent(script)[3] == {**headers, "x-ms-access-tier": "Hot", "x-ms-lease-id": "l"}
-    script.last = good(200, b"", **{name.replace("-", "_"): v for name, v in headers.items()})
+    limits = {
+        "x-ms-share-included-burst-iops": "4000",
+        "x-ms-share-next-allowed-quota-downgrade-time": "Wed, 28 Sep 2022 21:46:27 GMT",
+        "x-ms-access-tier-change-time": "6/26/2020 1:35:44 AM",
+        "x-ms-access-tier-transition-state": "pending-from-hot",
+    }
+    answered = headers | limits
+    script.last = good(200, b"", **{name.replace("-", "_"): v for name, v in answered.items()})
     properties = await share.get_share_properties(lease_id="l")
     assert properties.features == features
-    assert properties.raw.keys().isdisjoint(headers)
+    assert properties.limits == ShareLimits(
+        included_burst_iops=4000,
+        next_quota_downgrade=parse_time("2022-09-28T21:46:27Z"),
+        access_tier_transition="pending-from-hot",
+    )
+    assert properties.raw.keys().isdisjoint(answered)
     old = Share(transport_to(script, version="2024-08-04"), "abc")
     with pytest.raises(UnsupportedByVersion):
         await old.create_share(features=ShareFeatures(paid_bursting=True))
