@@ -12,6 +12,7 @@ from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.rows import Share, Snapshot
 from azfuse.emulator.sas import parse_sas_time
 from azfuse.emulator.service import Service
+from azfuse.emulator.share import DEFAULT_TIER, tier_transition
 from azfuse.emulator.xml import attribute, document, element
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
@@ -70,11 +71,11 @@ def _rows(
         for snapshot in service.store.snapshots(share.id):
             taken = wire.format_time(snapshot.taken)
             inner = element("Name", share.name) + element("Snapshot", taken)
-            inner += _properties(request, share, snapshot)
+            inner += _properties(service, request, share, snapshot)
             if "metadata" in include:
                 inner += _metadata(snapshot.metadata)
             rows.append((share.name, f"{share.version}/{taken}", f"<Share>{inner}</Share>"))
-    inner = element("Name", share.name) + _properties(request, share, share)
+    inner = element("Name", share.name) + _properties(service, request, share, share)
     if "metadata" in include:
         inner += _metadata(share.metadata)
     last = f"{share.version}/9999-12-31T23:59:59.9999999Z"
@@ -86,7 +87,7 @@ def _deleted(service: Service, request: Request, share: Share, include: frozense
     deleted = share.deleted or 0
     days = service.settings.soft_delete_days
     left = max(0, days - (clock.now() - deleted) // 86_400_000_000_000)
-    properties = _properties(request, share, share).replace(
+    properties = _properties(service, request, share, share).replace(
         "</Properties>",
         element("DeletedTime", clock.http_date(deleted))
         + element("RemainingRetentionDays", str(left))
@@ -98,7 +99,7 @@ def _deleted(service: Service, request: Request, share: Share, include: frozense
     return f"<Share>{inner}</Share>"
 
 
-def _properties(request: Request, share: Share, holder: Share | Snapshot) -> str:
+def _properties(service: Service, request: Request, share: Share, holder: Share | Snapshot) -> str:
     version = request.version
     settings = json.loads(share.settings)
     inner = element("Last-Modified", clock.http_date(holder.modified))
@@ -113,8 +114,10 @@ def _properties(request: Request, share: Share, holder: Share | Snapshot) -> str
         inner += element("EnabledProtocols", share.protocol)
         inner += element("RootSquash", settings.get("root_squash", "NoRootSquash"))
     if version >= _TIERS_SINCE:
-        inner += element("AccessTier", settings.get("tier", "TransactionOptimized"))
+        inner += element("AccessTier", settings.get("tier", DEFAULT_TIER))
+        state = tier_transition(service, settings)
         inner += element("AccessTierChangeTime", clock.http_date(settings.get("tier_changed", 0)))
+        inner += element("AccessTierTransitionState", state) if state else ""
         inner += element("DefaultEncryptionScope", "$account-encryption-key")
         inner += element("DenyEncryptionScopeOverride", "false")
     return f"<Properties>{inner}</Properties>"

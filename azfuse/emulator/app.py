@@ -9,6 +9,7 @@ import logging
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import Final
 
 import anyio
@@ -235,6 +236,8 @@ class _Exchange:
         request.access = authorization.authorize(app.service, request, operation, clock.now())
         if app.faults.rules:
             self._rules = app.faults.rules_for(operation.name, request.raw_path)
+            request.pending = next((r.seconds or inf for r in self._rules if r.action == "pending"),
+                                   None)  # fmt: skip
         await app.faults.wait(operation.name)
         await before(self._rules)
         if app.faults.bandwidth_mib is not None:

@@ -1,25 +1,27 @@
 """Copy File, Abort Copy File and Put Range From URL, with sources in this emulator.
 
-A copy shares its blobs with the source, so it takes no time and is done in the first answer.
+A copy shares its blobs with the source, so it takes no time. It may be kept pending for a while
+(faults.py, `copy_seconds`): then it says so, can be aborted, and refuses writes to the target.
 """
 
 import json
 import uuid
+from math import inf
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from azfuse.emulator import clock, crc64, entries, files, sas
 from azfuse.emulator.errors import CRC64_CONDITION_NOT_MET, Refusal, bad_header, bad_query
 from azfuse.emulator.file import refuse_read_only
-from azfuse.emulator.leases import check_file, lease_id
+from azfuse.emulator.leases import check_file, is_pending, lease_id
 from azfuse.emulator.names import clean_path, split_path
 from azfuse.emulator.operations import OPERATIONS
 from azfuse.emulator.properties import SMB_SINCE, create_columns, encrypted, identity
 from azfuse.emulator.ranges import file_to_write, write_bytes, write_range, written_headers
 from azfuse.emulator.request import Request, Response, parse_query
-from azfuse.emulator.rows import Kind, Node, Share
+from azfuse.emulator.rows import Kind, Lease, Node, Share
 from azfuse.emulator.service import Service
-from azfuse.emulator.work import INLINE, compute
+from azfuse.emulator.work import compute
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
 from azfuse.rest.wire import MAX_RANGE_BYTES, FileAttributes
@@ -105,8 +107,8 @@ async def copy_file(service: Service, request: Request) -> Response:
     columns = _copy_columns(service, request, target.share, source)
     if metadata is None:
         columns["metadata"] = source.metadata
-    copy_id = str(uuid.uuid4())
-    columns["copy"] = json.dumps(_copy_headers(request, copy_id, source.size))
+    copy = _begun(service, request, source, target.share)
+    columns["copy"] = json.dumps(copy)
     store = service.store
     blobs: list[int] = []
     with store.transaction():
@@ -120,24 +122,30 @@ async def copy_file(service: Service, request: Request) -> Response:
             node = entries.change(store, target.share, old, columns)
     for blob in blobs:
         store.blobs.remove(blob)
-    headers = [*identity(node), ("x-ms-copy-id", copy_id), ("x-ms-copy-status", "success")]
+    status = "pending" if is_pending(columns["copy"], clock.now()) else "success"
+    headers = [*identity(node), ("x-ms-copy-id", copy["id"]), ("x-ms-copy-status", status)]
     return Response(202, headers)
 
 
-def _copy_headers(request: Request, copy_id: str, size: int) -> dict[str, str]:
+def _begun(service: Service, request: Request, source: Node, target: Share) -> dict[str, Any]:
+    """Return what a file remembers of the copy it comes from: `until` when it is pending."""
+    elsewhere = service.store.share_by_id(source.share).account != target.account
+    seconds = service.settings.copy_seconds if elsewhere else 0.0
+    if request.pending is not None:
+        seconds = request.pending
     return {
-        "id": copy_id,
-        # Signatures are not shown to readers of the copy.
-        "source": request.headers[_SOURCE].partition("?")[0],
-        "status": "success",
-        "progress": f"{size}/{size}",
-        "completion-time": clock.http_date(clock.now()),
+        "id": str(uuid.uuid4()),
+        "source": request.headers[_SOURCE],
+        "status": "pending",
+        "size": source.size,
+        "until": None if seconds == inf else clock.now() + int(seconds * 1_000_000_000),
     }
 
 
 def _copy_columns(service: Service, request: Request, share: Share, node: Node) -> dict[str, Any]:
     """Return the columns of the target: its own by headers, or the source's where they say so."""
-    headers = dict(request.headers)
+    # A time that is sent empty is not sent (recorded).
+    headers = {n: v for n, v in request.headers.items() if v or not n.endswith("-time")}
     taken: dict[str, Any] = {"size": node.size, "headers": node.headers}
     for name, column in (
         ("x-ms-file-attributes", "attributes"),
@@ -173,7 +181,7 @@ def _copy_columns(service: Service, request: Request, share: Share, node: Node) 
 
 
 async def abort_copy_file(service: Service, request: Request) -> Response:
-    """Abort Copy File: copies are done in their first answer, so there is never one to abort."""
+    """Abort Copy File: a pending copy ends, and leaves an empty file."""
     copy_id = request.query.get("copyid", "")
     try:
         uuid.UUID(copy_id)
@@ -183,9 +191,24 @@ async def abort_copy_file(service: Service, request: Request) -> Response:
     if action.lower() != "abort":
         raise bad_header("x-ms-copy-action", action)
     given = lease_id(request.headers, "x-ms-lease-id")
-    _, node = service.file(request)
+    place, node = service.file(request)
     check_file(node, given, writing=False)
-    raise Refusal(ErrorCode.NO_PENDING_COPY_OPERATION)
+    now = clock.now(node.modified)
+    if not node.copy or not is_pending(node.copy, now) or json.loads(node.copy)["id"] != copy_id:
+        raise Refusal(ErrorCode.NO_PENDING_COPY_OPERATION)
+    if node.lease_state == Lease.LEASED and given is None:
+        raise Refusal(ErrorCode.LEASE_ID_MISSING)
+    copy = json.loads(node.copy) | {"status": "aborted", "ended": now}
+    store = service.store
+    with store.transaction():
+        blobs = files.release(store, place.share, node.content)
+        entries.change(
+            store, place.share, node,
+            {"size": 0, "content": None, "copy": json.dumps(copy), "modified": now, "changed": now},
+        )  # fmt: skip
+    for blob in blobs:
+        store.blobs.remove(blob)
+    return Response(204)
 
 
 async def put_range_from_url(service: Service, request: Request) -> Response:
@@ -198,7 +221,8 @@ async def put_range_from_url(service: Service, request: Request) -> Response:
         raise Refusal(ErrorCode.REQUEST_BODY_TOO_LARGE, ("MaxLimit", str(MAX_RANGE_BYTES)))
     if past - first != source_past - source_first:
         raise bad_header("x-ms-source-range", request.headers["x-ms-source-range"])
-    file_to_write(service, request, past)
+    # The range is checked against the size of the target last (recorded).
+    file_to_write(service, request, 0)
     try:
         source = _source_file(service, request, lent=False)
     except Refusal as refusal:
@@ -213,9 +237,7 @@ async def put_range_from_url(service: Service, request: Request) -> Response:
     checked = await _check_crc(request, data)
     node = await write_bytes(service, request, first, data)
     headers = [*written_headers(request, node), *encrypted(request, writing=True)]
-    if checked:
-        headers.append(("x-ms-content-crc64", checked))
-    return Response(201, headers)
+    return Response(201, [*headers, ("x-ms-content-crc64", checked)])
 
 
 def _source_range(request: Request, first: int, past: int) -> tuple[int, int]:
@@ -229,14 +251,8 @@ def _source_range(request: Request, first: int, past: int) -> tuple[int, int]:
 
 
 async def _check_crc(request: Request, data: bytes) -> str:
-    """Check the CRC conditions on the source and return its CRC in base64.
-
-    The checksum is slow in Python, so that for many bytes it is only calculated, and answered, if
-    a condition needs it.
-    """
+    """Check the CRC conditions on the source and return its CRC in base64."""
     asked = {name: equal for name, equal in _CRC_CONDITIONS.items() if name in request.headers}
-    if not asked and len(data) > INLINE:
-        return ""
     computed = await compute(len(data), crc64.base64_of, data)
     for name, equal in asked.items():
         if (request.headers[name] == computed) != equal:

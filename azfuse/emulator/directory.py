@@ -40,7 +40,7 @@ async def get_directory_properties(service: Service, request: Request) -> Respon
     place, node = service.directory(request)
     headers = [
         *identity(node),
-        *encrypted(request, writing=False),
+        *encrypted(request, writing=False, root=not place.name),
         *system_headers(request, place, node, file_type=True),
         *metadata_headers(node.metadata),
     ]
@@ -50,12 +50,7 @@ async def get_directory_properties(service: Service, request: Request) -> Respon
 async def get_directory_metadata(service: Service, request: Request) -> Response:
     """Get Directory Metadata: metadata, ETag and Last-Modified."""
     _, node = service.directory(request)
-    headers = [
-        *identity(node),
-        *encrypted(request, writing=False),
-        *metadata_headers(node.metadata),
-    ]
-    return Response(200, headers)
+    return Response(200, [*identity(node), *metadata_headers(node.metadata)])
 
 
 async def set_directory_properties(service: Service, request: Request) -> Response:

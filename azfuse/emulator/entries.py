@@ -12,7 +12,7 @@ from typing import Any, Final
 from azfuse.emulator import clock
 from azfuse.emulator.errors import Refusal
 from azfuse.emulator.names import fold
-from azfuse.emulator.rows import Kind, Listed, Node, Place, Share, Snapshot
+from azfuse.emulator.rows import Kind, Lease, Listed, Node, Place, Share, Snapshot
 from azfuse.emulator.schema import NODE_COLUMNS
 from azfuse.emulator.store import Store
 from azfuse.rest.errors import ErrorCode
@@ -170,7 +170,12 @@ def unlink(store: Store, place: Place) -> None:
 
 
 def change(store: Store, share: Share, node: Node, changes: dict[str, Any]) -> Node:
-    """Set columns of a node and return it as it is now."""
+    """Set columns of a node and return it as it is now.
+
+    A change ends what is left of a broken lease (recorded for Create File).
+    """
+    if node.lease_state == Lease.BROKEN and "lease_state" not in changes:
+        changes = {**changes, "lease_state": int(Lease.AVAILABLE), "lease_id": None}
     with store.transaction() as db:
         if _preserve(store, share, node):
             changes = {**changes, "born": share.epoch}

@@ -26,6 +26,7 @@ ACTIONS: Final = (
     "timeout",  # 500 OperationTimedOut; no effect
     "error-after",  # 500 InternalError although the request took effect
     "expired",  # 401 InvalidAuthenticationInfo, as for an expired token; no effect
+    "pending",  # a copy stays pending for `seconds`; until it is aborted if that is 0
     "full",  # 409 ShareSizeLimitReached; no effect
     "reset-before",  # the connection is reset; no effect
     "reset-after",  # the connection is reset although the request took effect

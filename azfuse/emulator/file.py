@@ -193,6 +193,9 @@ async def set_file_properties(service: Service, request: Request) -> Response:
         check_size(size)
     given = lease_id(request.headers, "x-ms-lease-id")
     headers = content_headers(request, creating=False)
+    if headers is None and size is None:
+        # Only a resize keeps the content headers; properties alone clear them (recorded twice).
+        headers = json.dumps({})
     place, node = service.file(request)
     store, share = service.store, place.share
     columns = set_columns(store, request, share, node)
@@ -227,12 +230,7 @@ async def get_file_metadata(service: Service, request: Request) -> Response:
     given = lease_id(request.headers, "x-ms-lease-id")
     _, node = service.file(request)
     check_file(node, given, writing=False)
-    headers = [
-        *identity(node),
-        *encrypted(request, writing=False),
-        *metadata_headers(node.metadata),
-    ]
-    return Response(200, headers)
+    return Response(200, [*identity(node), *metadata_headers(node.metadata)])
 
 
 async def set_file_metadata(service: Service, request: Request) -> Response:

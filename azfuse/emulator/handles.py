@@ -21,8 +21,11 @@ async def list_handles(service: Service, request: Request) -> Response:
     """List Handles: an empty list for whatever exists."""
     request.limit()
     _check(service, request)
-    most = request.query.get("maxresults")
-    inner = element("MaxResults", most) if most else ""
+    inner = "".join(
+        element(tag, request.query[name])
+        for tag, name in (("Marker", "marker"), ("MaxResults", "maxresults"))
+        if request.query.get(name)
+    )
     inner += "<Entries /><NextMarker />"
     return xml_response(document(f"<EnumerationResults>{inner}</EnumerationResults>"))
 

@@ -1,12 +1,14 @@
 """Leases on files (infinite, section 4.5 of the reference) and on shares (timed too)."""
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from azfuse.emulator.errors import Refusal, bad_header
+from azfuse.emulator import clock
+from azfuse.emulator.errors import PENDING_COPY_OPERATION, Refusal, bad_header
 from azfuse.emulator.request import Request
 from azfuse.emulator.rows import Lease, Node, Share, Snapshot
 from azfuse.rest.errors import ErrorCode
@@ -29,7 +31,10 @@ def lease_id(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def check_file(node: Node | None, given: str | None, *, writing: bool) -> None:
-    """Refuse an operation that the lease of a file, or an id without a lease, does not allow."""
+    """Refuse an operation that the lease of a file, or an id without a lease, does not allow.
+
+    And one that writes to the target of a pending copy.
+    """
     leased = node is not None and node.lease_state == Lease.LEASED
     if given is not None:
         if node is None or not leased:
@@ -38,6 +43,17 @@ def check_file(node: Node | None, given: str | None, *, writing: bool) -> None:
             raise Refusal(ErrorCode.LEASE_ID_MISMATCH_WITH_FILE_OPERATION)
     elif leased and writing:
         raise Refusal(ErrorCode.LEASE_ID_MISSING)
+    if writing and node is not None and node.copy and is_pending(node.copy, clock.now()):
+        raise Refusal(PENDING_COPY_OPERATION)
+
+
+def is_pending(copy: str, now: int) -> bool:
+    """Say whether a copy, as a node remembers it, is still under way."""
+    stored = json.loads(copy)
+    if stored["status"] != "pending":
+        return False
+    until = stored.get("until")
+    return until is None or now < until
 
 
 @dataclass(frozen=True, slots=True)

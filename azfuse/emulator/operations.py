@@ -52,7 +52,7 @@ OPERATIONS: Final = _table(
     _o("SetShareMetadata", "share", "w", writes=True),
     _o("DeleteShare", "share", "d"),
     _o("RestoreShare", "share", "cw", "2019-12-12", writes=True),
-    _o("SnapshotShare", "share", "cw", "2017-04-17", writes=True),
+    _o("SnapshotShare", "share", "cw", "2016-10-16", writes=True),
     _o("LeaseShare", "share", "wd", "2020-02-10"),
     _o("GetShareAcl", "share", "r", "2015-02-21"),
     _o("SetShareAcl", "share", "w", "2015-02-21", writes=True),

@@ -114,7 +114,7 @@ async def create_permission(service: Service, request: Request) -> Response:
     """Create Permission: keep a security descriptor and name it by a key."""
     body = await request.body(MAX_BODY)
     try:
-        wanted = json.loads(body)
+        wanted = {name.lower(): value for name, value in json.loads(body).items()}
         text, form = wanted["permission"], str(wanted.get("format", "sddl")).lower()
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refusal(ErrorCode.INVALID_INPUT) from None

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from azfuse.emulator import clock
 from azfuse.emulator.errors import Refusal, bad_header, missing_header
+from azfuse.emulator.leases import is_pending
 from azfuse.emulator.permissions import inherited_key, key_of_request
 from azfuse.emulator.request import Request
 from azfuse.emulator.rows import Kind, Node, Place, Share
@@ -24,7 +25,7 @@ SMB_SINCE: Final = "2019-02-02"
 SMB_OPTIONAL_SINCE: Final = "2021-06-08"
 LEASE_HEADERS_SINCE: Final = "2019-02-02"
 NFS_SINCE: Final = "2025-05-05"
-_ENCRYPTION_SINCE: Final = "2017-04-17"
+_ENCRYPTION_SINCE: Final = "2016-10-16"
 
 #: Stored content headers: the request header and the response header they come back as.
 CONTENT_HEADERS: Final = {
@@ -64,6 +65,8 @@ def content_headers(request: Request, *, creating: bool) -> str | None:
         sent["x-ms-content-type"] = request.headers.get("content-type", "application/octet-stream")
     if not sent:
         return None
+    if creating and sent.get("x-ms-content-md5") == "":
+        raise bad_header("x-ms-content-md5", "")  # as recorded; other nonsense is taken
     return json.dumps({name: value for name, value in sent.items() if value})
 
 
@@ -205,14 +208,16 @@ def _posix(request: Request) -> dict[str, int]:
 def check_md5_header(request: Request) -> None:
     """Refuse a Content-MD5 that is not the base64 of 16 bytes."""
     value = request.headers.get("content-md5")
-    if value is None:
-        return
-    try:
-        digest = base64.b64decode(value, validate=True)
-    except binascii.Error:
-        digest = b""
-    if len(digest) != 16:
+    if value is not None and not is_md5(value):
         raise Refusal(ErrorCode.INVALID_MD5)
+
+
+def is_md5(text: str) -> bool:
+    """Say whether *text* is the base64 of 16 bytes."""
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except binascii.Error:
+        return False
 
 
 def identity(node: Node) -> Headers:
@@ -229,11 +234,12 @@ def attributes_text(flags: int) -> str:
     return wire.format_attributes(FileAttributes(flags))
 
 
-def encrypted(request: Request, *, writing: bool) -> Headers:
-    """Return the header that says the bytes are encrypted at rest."""
+def encrypted(request: Request, *, writing: bool, root: bool = False) -> Headers:
+    """Return the header that says the bytes are encrypted at rest; of a *root*, they are not."""
     if request.version < _ENCRYPTION_SINCE:
         return []
-    return [("x-ms-request-server-encrypted" if writing else "x-ms-server-encrypted", "true")]
+    name = "x-ms-request-server-encrypted" if writing else "x-ms-server-encrypted"
+    return [(name, "false" if root else "true")]
 
 
 def system_headers(
@@ -303,5 +309,26 @@ def file_headers(request: Request, place: Place, node: Node, *, partial: bool) -
         if leased:
             headers.append(("x-ms-lease-duration", "infinite"))
     if node.copy:
-        headers += [(f"x-ms-copy-{name}", value) for name, value in json.loads(node.copy).items()]
+        headers += copy_headers(node.copy, clock.now())
+    return headers
+
+
+def copy_headers(copy: str, now: int) -> Headers:
+    """Return the headers that tell of the copy a file came from, as it stands *now*."""
+    stored: dict[str, Any] = json.loads(copy)
+    size = stored["size"]
+    status, done = stored["status"], size
+    if is_pending(copy, now) or status == "aborted":
+        done = 0
+    elif status == "pending":
+        status = "success"
+    headers = [
+        ("x-ms-copy-id", stored["id"]),
+        ("x-ms-copy-source", stored["source"]),
+        ("x-ms-copy-status", status),
+        ("x-ms-copy-progress", f"{done}/{size}"),
+    ]
+    if status != "pending":
+        ended: int = stored["until"] if status == "success" else stored["ended"]
+        headers.append(("x-ms-copy-completion-time", clock.http_date(ended)))
     return headers

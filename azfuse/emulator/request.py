@@ -68,6 +68,8 @@ class Request:
     operation: str = ""
     access: Access = field(default_factory=Access)
     body_read: int = 0
+    #: Seconds for which a copy is to stay pending; infinite is possible, None is not at all.
+    pending: float | None = None
 
     @property
     def endpoint(self) -> str:

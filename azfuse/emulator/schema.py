@@ -17,8 +17,9 @@ to; blobs that a snapshot or a copy also refers to are in nobody's `blob` and so
 
 from typing import Final
 
-#: Raised whenever the tables change; an older data directory is refused, not guessed at.
-SCHEMA_VERSION: Final = 1
+#: Raised whenever the tables or the JSON in them change; an older data directory is refused, not
+#: guessed at.
+SCHEMA_VERSION: Final = 2
 
 NODE_COLUMNS: Final = (
     "id", "share", "kind", "file_id", "born", "size", "content", "attributes", "permission_key",

@@ -27,6 +27,10 @@ class Settings:
     share_delete_seconds: float = 0.0
     #: Days for which a deleted share can be restored; 0 switches soft delete off.
     soft_delete_days: int = 0
+    #: Seconds that a copy from another account stays pending.
+    copy_seconds: float = 0.0
+    #: Seconds that a share takes to move to another tier.
+    tier_seconds: float = 60.0
     #: Answer Put Range with the MD5 of its bytes though the client sent none, as the service does.
     #: It costs more than all the rest of a large write.
     answer_md5: bool = True

@@ -25,12 +25,21 @@ from azfuse.rest.errors import ErrorCode
 
 _GIB: Final = 1024**3
 MAX_SNAPSHOTS: Final = 200
-_TIERS: Final = ("TransactionOptimized", "Hot", "Cool", "Premium")
+DEFAULT_TIER: Final = "TransactionOptimized"
+_TIERS: Final = (DEFAULT_TIER, "Hot", "Cool", "Premium")
 _SQUASHES: Final = ("NoRootSquash", "RootSquash", "AllSquash")
 _SWITCHES: Final = {
     "x-ms-enable-smb-directory-lease": "smb_directory_lease",
     "x-ms-enable-snapshot-virtual-directory-access": "snapshot_directory",
 }
+
+
+def tier_transition(service: Service, settings: dict[str, Any]) -> str:
+    """Return the state of a change of tier, empty once it is through."""
+    old, changed = settings.get("tier_from"), settings.get("tier_changed", 0)
+    if not old or clock.now() - changed >= service.settings.tier_seconds * 1_000_000_000:
+        return ""
+    return f"pending-from-{old[0].lower()}{old[1:]}"
 
 
 def identity(holder: Share | Snapshot) -> Headers:
@@ -124,9 +133,11 @@ async def get_share_properties(service: Service, request: Request) -> Response:
     if version >= "2019-12-12":
         changed = clock.http_date(settings.get("tier_changed", 0))
         headers += [
-            ("x-ms-access-tier", settings.get("tier", "TransactionOptimized")),
+            ("x-ms-access-tier", settings.get("tier", DEFAULT_TIER)),
             ("x-ms-access-tier-change-time", changed),
         ]
+        state = tier_transition(service, settings)
+        headers += [("x-ms-access-tier-transition-state", state)] if state else []
     if share.is_nfs:
         headers.append(("x-ms-enabled-protocols", share.protocol))
         headers.append(("x-ms-root-squash", settings.get("root_squash", "NoRootSquash")))
@@ -152,7 +163,11 @@ async def set_share_properties(service: Service, request: Request) -> Response:
     given = lease_id(request.headers, "x-ms-lease-id")
     share = service.share(request)
     check_share(share, given, clock.now(), needed=False)
-    settings = {**json.loads(share.settings), **_settings(request)}
+    old = json.loads(share.settings)
+    settings = {**old, **_settings(request)}
+    tier = old.get("tier", DEFAULT_TIER)
+    if settings.get("tier", tier) != tier:
+        settings["tier_from"] = tier
     return _changed(
         service, share, {"quota": quota or share.quota, "settings": json.dumps(settings)}
     )
@@ -183,7 +198,8 @@ async def get_share_stats(service: Service, request: Request) -> Response:
         inner = f"<ShareUsage>{math.ceil(share.used / _GIB)}</ShareUsage>"
     else:
         inner = f"<ShareUsageBytes>{share.used}</ShareUsageBytes>"
-    return xml_response(document(f"<ShareStats>{inner}</ShareStats>"), identity(share))
+    # No ETag and no Last-Modified, whatever the reference says (recorded).
+    return xml_response(document(f"<ShareStats>{inner}</ShareStats>"))
 
 
 async def delete_share(service: Service, request: Request) -> Response:

@@ -58,3 +58,27 @@ def file_sas(share, path, permission="r", expiry="2099-01-01T00:00:00Z", account
     fields = {"sv": version, "sr": "f", "sp": permission, "se": expiry, "sig": signature}
     fields |= {"rsct": rsct} if rsct else {}
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
+
+
+def _query(fields, text, key):
+    signature = base64.b64encode(
+        hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
+    ).decode()
+    return "&".join(f"{n}={quote(v, safe='')}" for n, v in {**fields, "sig": signature}.items())
+
+
+def service_sas(fields, resource, account=ACCOUNT, key=KEY):
+    """Return the query of a service SAS on `/share` or `/share/path` with the *fields* given."""
+    names = ["sp", "st", "se", None, "si", "sip", "spr", "sv", "rscc", "rscd", "rsce", "rscl",
+             "rsct"]  # fmt: skip
+    if fields["sv"] < "2015-04-05":
+        names = [name for name in names if name not in ("sip", "spr")]
+    lines = [f"/file/{account}{resource}" if n is None else fields.get(n, "") for n in names]
+    return _query(fields, "\n".join(lines), key)
+
+
+def account_sas(fields, account=ACCOUNT, key=KEY):
+    """Return the query of an account SAS with the *fields* given."""
+    lines = [account, *(fields.get(n, "") for n in ("sp", "ss", "srt", "st", "se", "sip", "spr"))]
+    lines += [fields["sv"], ""] + ([""] if fields["sv"] >= "2020-12-06" else [])
+    return _query(fields, "\n".join(lines), key)
