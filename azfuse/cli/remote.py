@@ -64,8 +64,8 @@ def run(target: Target, work: Callable[[Transport], Awaitable[T]]) -> T:
     except (BaseExceptionGroup, AzureFilesError, ValueError) as error:
         first = _first(error)
         sentence = _sentence(first, target)
-        if sentence is None:
-            raise
+        if sentence is None:  # an interruption, say, that a nursery has wrapped
+            raise first from None
         raise sentence from first
 
 

@@ -10,6 +10,7 @@ from azfuse.cli.output import show_object, show_rows, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.share_lease import lease
 from azfuse.cli.share_policy import policy
+from azfuse.cli.share_update import ROOT_SQUASH, update
 from azfuse.cli.target import Target, Words, json_option, target_options
 from azfuse.cli.values import read_metadata
 from azfuse.rest.account import Account
@@ -18,7 +19,6 @@ from azfuse.rest.share import Protocol, RootSquash, Share
 from azfuse.rest.transport import Transport
 
 _GIB: Final = 1024**3
-_ROOT_SQUASH: Final = ("NoRootSquash", "RootSquash", "AllSquash")
 Include = Literal["metadata", "snapshots", "deleted"]
 
 
@@ -42,6 +42,7 @@ def share() -> None:
 
 share.add_command(policy)
 share.add_command(lease)
+share.add_command(update)
 
 
 @share.command()
@@ -49,7 +50,7 @@ share.add_command(lease)
 @click.option("--quota", type=click.IntRange(min=1), metavar="GIB", help="Largest size.")
 @click.option("--metadata", multiple=True, metavar="K=V", help="May be given several times.")
 @click.option("--protocol", type=click.Choice(("SMB", "NFS")), help="Cannot be changed later.")
-@click.option("--root-squash", type=click.Choice(_ROOT_SQUASH), help="NFS only.")
+@click.option("--root-squash", type=click.Choice(ROOT_SQUASH), help="NFS only.")
 @click.option("--access-tier", metavar="TIER", help="TransactionOptimized, Hot, Cool or Premium.")
 @click.option("--provisioned-iops", type=click.IntRange(min=1), metavar="N")
 @click.option("--provisioned-bandwidth", type=click.IntRange(min=1), metavar="MIBPS")

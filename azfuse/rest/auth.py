@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 import trio
 
 from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, DEVELOPMENT_ENDPOINT, Endpoint
-from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, DEVELOPMENT_PORT
 
 log = logging.getLogger(__name__)
 
@@ -331,8 +331,12 @@ class ConnectionString:
         """Read `Name=value;...`. Raises ValueError, which never holds a value of a secret."""
         fields = _split_connection_string(text)
         if fields.get("usedevelopmentstorage", "").lower() == "true":
+            emulator = DEVELOPMENT_ENDPOINT
+            if proxy := fields.get("developmentstorageproxyuri"):
+                # An emulator on another host: the URI names scheme and host, no port.
+                emulator = f"{proxy.rstrip('/')}:{DEVELOPMENT_PORT}/{DEVELOPMENT_ACCOUNT}"
             return cls(
-                Endpoint.parse(DEVELOPMENT_ENDPOINT),
+                Endpoint.parse(emulator),
                 SharedKey(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY),
             )
         account = fields.get("accountname")

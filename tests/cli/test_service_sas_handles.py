@@ -218,8 +218,8 @@ def test_handles_of_clients(good, azfuse, tree, monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    ["share", "share create", "share list", "share policy", "share policy set", "share lease",
-     "share lease acquire", "lease", "lease list", "handles", "handles close", "sas", "sas share",
+    ["share", "share create", "share list", "share update", "share policy", "share policy set",
+     "share lease", "share lease acquire", "lease", "lease list", "handles", "handles close", "sas", "sas share",
      "sas file", "sas account", "service", "service show", "service set"],
 )  # fmt: skip
 def test_help_fits_a_screen(good, command):
@@ -227,6 +227,15 @@ def test_help_fits_a_screen(good, command):
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 90
     assert any("Example" in line or "List" in line or "Lease" in line for line in lines)
+
+
+def test_an_interruption_is_no_internal_error(azfuse, tree, monkeypatch):
+    def interrupted(request: httpx.Request) -> httpx.Response:
+        raise BaseExceptionGroup("nursery", [KeyboardInterrupt()])
+
+    replace_network(monkeypatch, interrupted)
+    done = azfuse("lease", "list", tree)
+    assert (done.status, done.err.strip()) == (130, "azfuse: interrupted")
 
 
 def test_in_a_process_of_its_own(endpoint):

@@ -97,6 +97,21 @@ def test_quota_and_stats(good, refused, name):
     refused(2, "share", "quota", name, "0")
 
 
+def test_update(good, refused, name):
+    good("share", "update", name, "--access-tier", "Cool", "--metadata", "a=b", "--quota", "8")
+    shown = good("share", "show", name, "--json").json
+    assert (shown["accessTier"], shown["quota"], shown["metadata"]) == ("Cool", 8, {"a": "b"})
+    good("share", "update", name, "--clear-metadata")
+    shown = good("share", "show", name, "--json").json
+    assert (shown["accessTier"], shown["metadata"]) == ("Cool", {})
+    assert "x-ms-access-tier" in refused(1, "share", "update", name, "--access-tier", "Warm")
+    refused(2, "share", "update", name)
+    refused(2, "share", "update", name, "--metadata", "a=b", "--clear-metadata")
+    lease = str(uuid.uuid4())
+    words = ["--quota", "9", "--lease-id", lease]
+    assert "has no lease" in refused(1, "share", "update", name, *words)
+
+
 def test_snapshots(good, refused, name):
     taken = good("share", "snapshot", name).out.strip()
     other = good("share", "snapshot", name, "--metadata", "a=b", "--json").json["snapshot"]

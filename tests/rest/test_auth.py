@@ -258,6 +258,12 @@ class TestConnectionString:
         assert str(parsed.endpoint) == "http://127.0.0.1:10004/devstoreaccount1"
         assert isinstance(parsed.credentials, SharedKey)
 
+    def test_development_on_another_host(self):
+        parsed = ConnectionString.parse(
+            "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://emulator/"
+        )
+        assert str(parsed.endpoint) == "http://emulator:10004/devstoreaccount1"
+
     def test_endpoint_with_sas(self):
         parsed = ConnectionString.parse(
             "FileEndpoint=http://127.0.0.1:5/acct;SharedAccessSignature=sv=1&sig=SECRET=="
