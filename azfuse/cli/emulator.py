@@ -2,14 +2,21 @@
 
 import base64
 import binascii
+import json
 import logging
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, DEVELOPMENT_PORT
+
+if TYPE_CHECKING:
+    from azfuse.emulator.faults import Faults
+    from azfuse.emulator.tls import Certificate
 
 #: Exit codes: a bad option or address, trouble while running.
 _USAGE = 2
@@ -37,13 +44,47 @@ def parse_accounts(text: str) -> dict[str, str]:
     return accounts
 
 
-def connection_string(account: str, key: str, host: str, port: int) -> str:
+def connection_string(account: str, key: str, address: str) -> str:
     """Return the connection string of an account, as az, the SDKs and azfuse take it."""
-    shown = f"[{host}]" if ":" in host else host
+    scheme = address.partition(":")[0]
     return (
-        f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};"
-        f"FileEndpoint=http://{shown}:{port}/{account};"
+        f"DefaultEndpointsProtocol={scheme};AccountName={account};AccountKey={key};"
+        f"FileEndpoint={address}/{account};"
     )
+
+
+def read_faults(
+    path: Path | None, latency_ms: float | None, bandwidth_mib: float | None
+) -> "Faults":
+    """Return the faults of a file, with latency and bandwidth by options in place of its own.
+
+    Raises click.BadParameter.
+    """
+    from azfuse.emulator.faults import FaultError, Faults
+
+    faults = Faults()
+    try:
+        wanted = json.loads(path.read_text()) if path else {}
+        if not isinstance(wanted, dict):
+            raise click.BadParameter(f"{path} is not a JSON object")
+        options = {"latency_ms": latency_ms, "bandwidth_mib": bandwidth_mib}
+        faults.replace({**wanted, **{k: v for k, v in options.items() if v is not None}})
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
+    except (FaultError, ValueError) as error:
+        raise click.BadParameter(f"the faults of {path} make no sense: {error}") from error
+    return faults
+
+
+def find_certificate(
+    chain: Path | None, key: Path | None, made_in: Path | None, host: str
+) -> "Certificate | None":
+    """Return the certificate to use: the one given, or one made in a directory; None for none."""
+    from azfuse.emulator import tls
+
+    if chain and key:
+        return tls.given(chain, key)
+    return tls.make(made_in, host) if made_in else None
 
 
 @click.command()
@@ -71,7 +112,6 @@ def connection_string(account: str, key: str, host: str, port: int) -> str:
 @click.option(
     "--latency",
     "latency_ms",
-    default=0.0,
     type=click.FloatRange(min=0),
     metavar="MS",
     help="Milliseconds added to every request.",
@@ -82,6 +122,48 @@ def connection_string(account: str, key: str, host: str, port: int) -> str:
     type=click.FloatRange(min=0, min_open=True),
     metavar="MIB",
     help="Most MiB a second, all requests together.",
+)
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file with faults to begin with; also to be changed live, see /-/admin/faults.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Serve HTTPS with this certificate (PEM, with its chain).",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Private key of --tls-cert (PEM).",
+)
+@click.option(
+    "--tls-self-signed",
+    is_flag=True,
+    help="Serve HTTPS with a certificate made now; its authority, ca.pem, is for clients to trust.",
+)
+@click.option(
+    "--soft-delete-days",
+    default=0,
+    type=click.IntRange(0, 365),
+    metavar="DAYS",
+    help="Days for which deleted shares can be restored; 0 for none.",
+)
+@click.option(
+    "--share-delete-seconds",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long the name of a deleted share cannot be used again (the service: 30).",
+)
+@click.option(
+    "--copy-seconds",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long a copy from another account stays pending.",
 )
 @click.option(
     "--no-md5",
@@ -101,8 +183,15 @@ def emulator(
     port: int,
     accounts: str | None,
     shares: tuple[str, ...],
-    latency_ms: float,
+    latency_ms: float | None,
     bandwidth_mib: float | None,
+    faults_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_self_signed: bool,
+    soft_delete_days: int,
+    share_delete_seconds: float,
+    copy_seconds: float,
     no_md5: bool,
     accept_tokens: bool,
     level: str,
@@ -113,8 +202,10 @@ def emulator(
     """  # fmt: skip
     if in_memory == (data is not None):
         _fail("give either --data DIR or --in-memory", _USAGE)
+    if (tls_cert is None) != (tls_key is None) or (tls_cert and tls_self_signed):
+        _fail("give --tls-cert and --tls-key together, or --tls-self-signed", _USAGE)
     try:
-        from azfuse.emulator import server
+        from azfuse.emulator import server, tls
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "azfuse":
             raise
@@ -126,32 +217,50 @@ def emulator(
     from azfuse.emulator.setup import SetupError, build
 
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    settings = Settings(
+        answer_md5=not no_md5,
+        accept_tokens=accept_tokens,
+        soft_delete_days=soft_delete_days,
+        share_delete_seconds=share_delete_seconds,
+        copy_seconds=copy_seconds,
+    )
+    cleanup = ExitStack()
+    made_in = data / "tls" if data else None
+    if tls_self_signed and made_in is None:
+        made_in = Path(cleanup.enter_context(TemporaryDirectory(prefix="azfuse-emulator-")))
     try:
+        faults = read_faults(faults_file, latency_ms, bandwidth_mib)
         keys = parse_accounts(accounts) if accounts else {DEVELOPMENT_ACCOUNT: DEVELOPMENT_KEY}
         app = build(
             data,
             keys,
             shares=shares,
-            settings=Settings(answer_md5=not no_md5, accept_tokens=accept_tokens),
-            latency_ms=latency_ms,
-            bandwidth_mib=bandwidth_mib,
+            settings=settings,
+            faults=faults,
+        )
+        certificate = find_certificate(
+            tls_cert, tls_key, made_in if tls_self_signed else None, host
         )
         sock = server.bind(host, port)
     except click.BadParameter as error:
         _fail(error.message, _USAGE)
-    except (SetupError, server.CannotListen) as error:
+    except (SetupError, server.CannotListen, tls.CertificateUnusable) as error:
         _fail(str(error), _USAGE)
-    bound = sock.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{'https' if certificate else 'http'}://{shown}:{sock.getsockname()[1]}"
 
     def ready() -> None:
-        click.echo(f"azfuse emulator listens on http://{host}:{bound}")
+        click.echo(f"azfuse emulator listens on {address}")
         for account, key in keys.items():
-            click.echo(connection_string(account, key, host, bound))
+            click.echo(connection_string(account, key, address))
+        if tls_self_signed and made_in:
+            click.echo(f"clients have to trust {made_in / 'ca.pem'}")
         sys.stdout.flush()
 
-    try:
-        server.serve(app, sock, ready)
-    except OSError as error:
-        _fail(str(error), _TROUBLE)
-    finally:
-        app.service.store.close()
+    with cleanup:
+        try:
+            server.serve(app, sock, ready, certificate)
+        except OSError as error:
+            _fail(str(error), _TROUBLE)
+        finally:
+            app.service.store.close()

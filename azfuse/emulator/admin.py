@@ -4,15 +4,18 @@ GET    /-/health           {"status": "ok"}
 GET    /-/admin/requests   counts and bytes by operation      DELETE: start afresh
 GET    /-/admin/faults     the faults in force                DELETE: switch all off
 PUT    /-/admin/faults     replace them (faults.py says by what)
+GET    /-/admin/settings   how the service behaves            PUT: change those named
 """
 
 import ipaddress
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from azfuse.emulator.faults import FaultError, Faults
+from azfuse.emulator.faults import Faults
 from azfuse.emulator.request import Receive, Scope, Send
 from azfuse.emulator.requestlog import RequestLog
+from azfuse.emulator.service import Settings
 
 PREFIX: Final = b"/-/"
 _MAX_BODY: Final = 1024 * 1024
@@ -21,9 +24,10 @@ _MAX_BODY: Final = 1024 * 1024
 class Admin:
     """Answers requests below `/-/`."""
 
-    def __init__(self, faults: Faults, log: RequestLog) -> None:
+    def __init__(self, faults: Faults, log: RequestLog, settings: Settings) -> None:
         self._faults = faults
         self._log = log
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,15 +54,26 @@ class Admin:
             if method == "DELETE":
                 self._faults.replace({})
             elif method == "PUT":
-                try:
-                    settings = json.loads(await _body(receive))
-                    if not isinstance(settings, dict):
-                        return 400, {"error": "fault settings are a JSON object"}
-                    self._faults.replace(settings)
-                except (json.JSONDecodeError, UnicodeDecodeError, FaultError) as error:
-                    return 400, {"error": str(error)}
+                return await _apply(self._faults.replace, self._faults.to_json, receive)
             return 200, self._faults.to_json()
+        if path == "/-/admin/settings":
+            if method == "PUT":
+                return await _apply(self._settings.change, self._settings.to_json, receive)
+            return 200, self._settings.to_json()
         return 404, {"error": f"no such admin path: {path}"}
+
+
+async def _apply(
+    change: Callable[[dict[str, Any]], None], show: Callable[[], Any], receive: Receive
+) -> tuple[int, Any]:
+    try:
+        wanted = json.loads(await _body(receive))
+        if not isinstance(wanted, dict):
+            return 400, {"error": "settings are a JSON object"}
+        change(wanted)
+    except ValueError as error:
+        return 400, {"error": str(error)}
+    return 200, show()
 
 
 def _is_loopback(scope: Scope) -> bool:

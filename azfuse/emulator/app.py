@@ -127,7 +127,7 @@ class Emulator:
         settings.quota_bytes = self.faults.quota_bytes
         self.service = Service(store, dict(keys), settings)
         self._accounts = frozenset(keys)
-        self._admin = Admin(self.faults, self.requests)
+        self._admin = Admin(self.faults, self.requests, settings)
         self._more_to_collect = True
         #: Collect after each request; a server switches this off and does it in quiet moments.
         self.collects = True

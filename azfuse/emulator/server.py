@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,6 +19,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from azfuse.emulator.app import HEADER_NAME, RESET, Emulator
 from azfuse.emulator.request import WRITTEN_NAMES
 from azfuse.rest.wire import MAX_RANGE_BYTES
+
+if TYPE_CHECKING:
+    from azfuse.emulator.tls import Certificate
 
 #: Bytes up to which an answer is put together into one packet.
 _JOINED: Final = 16 * 1024
@@ -149,8 +152,16 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def serve(app: Emulator, sock: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer requests on *sock* until SIGTERM or SIGINT; call *ready* once they are answered."""
+def serve(
+    app: Emulator,
+    sock: socket.socket,
+    ready: Callable[[], None],
+    certificate: "Certificate | None" = None,
+) -> None:
+    """Answer requests on *sock* until SIGTERM or SIGINT; call *ready* once they are answered.
+
+    Over TLS if there is a *certificate*.
+    """
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -164,6 +175,8 @@ def serve(app: Emulator, sock: socket.socket, ready: Callable[[], None]) -> None
         proxy_headers=False,
         timeout_keep_alive=120,
         timeout_graceful_shutdown=5,
+        ssl_certfile=certificate.chain if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
     )
     app.collects = False
     asyncio.run(_Server(config, app, ready).serve([sock]))

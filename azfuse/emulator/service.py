@@ -1,7 +1,8 @@
 """What every handler works with: the store, the accounts, the settings of the emulator."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from azfuse.emulator import clock, entries
 from azfuse.emulator.errors import Refusal, bad_query
@@ -38,6 +39,34 @@ class Settings:
     accept_tokens: bool = False
     #: Bytes that each share may hold, by name; finer than a quota in GiB, for tests.
     quota_bytes: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `change` takes."""
+        return {name: getattr(self, name) for name in _CHANGEABLE}
+
+    def change(self, settings: Mapping[str, Any]) -> None:
+        """Change the settings named. Raises ValueError, and changes nothing, if one is not good."""
+        changed = {}
+        for name, value in settings.items():
+            kind = _CHANGEABLE.get(name)
+            if kind is None:
+                raise ValueError(f"unknown setting {name!r}; known are {sorted(_CHANGEABLE)}")
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            if kind is bool and not isinstance(value, bool):
+                raise ValueError(f"{name} is true or false")
+            if kind is not bool and (not numeric or value < 0 or kind(value) != value):
+                raise ValueError(f"{name} is a number from 0 on")
+            changed[name] = kind(value)
+        for name, value in changed.items():
+            setattr(self, name, value)
+
+
+#: Settings that may change while the emulator runs, and their types.
+_CHANGEABLE: Final[dict[str, type]] = {
+    "default_quota": int, "max_quota": int, "share_delete_seconds": float,
+    "soft_delete_days": int, "copy_seconds": float, "tier_seconds": float, "answer_md5": bool,
+    "accept_tokens": bool,
+}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -23,8 +23,7 @@ def build(
     *,
     shares: Iterable[str] = (),
     settings: Settings | None = None,
-    latency_ms: float = 0.0,
-    bandwidth_mib: float | None = None,
+    faults: Faults | None = None,
 ) -> Emulator:
     """Return an application on a data directory, or in memory if *data* is None.
 
@@ -41,7 +40,7 @@ def build(
     decoded = {name: base64.b64decode(key) for name, key in keys.items()}
     app = Emulator(
         store, decoded, settings=settings,
-        faults=Faults(latency_ms=latency_ms, bandwidth_mib=bandwidth_mib),
+        faults=faults,
     )  # fmt: skip
     account = next(iter(decoded))
     for name in shares:
