@@ -219,8 +219,8 @@ def test_handles_of_clients(good, azfuse, tree, monkeypatch):
 @pytest.mark.parametrize(
     "command",
     ["share", "share create", "share list", "share update", "share policy", "share policy set",
-     "share lease", "share lease acquire", "lease", "lease list", "handles", "handles close", "sas", "sas share",
-     "sas file", "sas account", "service", "service show", "service set"],
+     "share lease", "share lease acquire", "lease", "lease list", "handles", "handles close",
+     "sas", "sas share", "sas file", "sas account", "service", "service show", "service set"],
 )  # fmt: skip
 def test_help_fits_a_screen(good, command):
     lines = good(*command.split(), "--help").out.splitlines()
