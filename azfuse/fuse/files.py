@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.content import BLOCK_SIZE, FileContent
+from azfuse.cache.content import FileContent
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
@@ -79,18 +79,15 @@ class Files:
         if inode.lease_id is not None or self._vouched(inode, handle.pid):
             return content.cached
         handle.confirmed = False
-        if handle.writable and (handle.truncates or not handle.appends):
-            return False
-        etag, size, cached = content.etag, content.size, content.cached
-        if not handle.writable and not cached and 0 < size <= BLOCK_SIZE:
-            # One GET answers both questions: what is in the file, and how long it is.
-            await self._reader.read(content, handle.file.remote, handle.readahead, 0, size)
-            handle.confirmed = True
+        etag = content.etag
+        if handle.writable:
+            ask = handle.appends and not handle.truncates
         else:
+            # Of an empty file nothing would be read that could tell.
+            ask = content.cached or not content.size
+        if ask:
             await self._confirm(handle)
-        if content.size != size:
-            self._resized(inode)
-        return cached and content.etag == etag
+        return not handle.writable and content.cached and content.etag == etag
 
     async def _confirm(self, handle: FileHandle) -> None:
         """Ask the share whether what was cached still holds; drop it if not (one HEAD)."""
@@ -120,10 +117,17 @@ class Files:
     async def read(self, handle: FileHandle, offset: int, length: int) -> bytes | memoryview:
         """Read up to *length* bytes at *offset*."""
         handle.inode.atime = self._now()
-        if not handle.confirmed:
+        file, content = handle.file, handle.file.content
+        if not handle.confirmed and content.cached:
             await self._confirm(handle)
-        file = handle.file
-        return await self._reader.read(file.content, file.remote, handle.readahead, offset, length)
+        size = content.size
+        data = await self._reader.read(content, file.remote, handle.readahead, offset, length)
+        if not handle.confirmed:
+            # The answer to the first GET was the confirmation.
+            handle.confirmed = True
+            if content.size != size:
+                self._resized(handle.inode)
+        return data
 
     async def write(self, handle: FileHandle, offset: int, data: bytes) -> int:
         """Write *data* at *offset*, or at the end if the handle appends."""
@@ -141,6 +145,8 @@ class Files:
         self._cache.touch(content, touched)
         self._cache.evict()
         self._writeback.note(file)
+        if inode.aliases:
+            self._resized(inode)  # the kernel keeps a length for each letter case of the name
         if handle.synchronous:
             await self.flush(file)
         return len(data)

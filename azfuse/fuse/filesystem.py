@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pyfuse3
 import trio
-from pyfuse3 import InodeT
+from pyfuse3 import FileNameT, InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
@@ -51,7 +51,6 @@ class FileSystem(Operations):
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
         self._instance = secrets.token_hex(4)
-        self.space = Space(self._share, trio.current_time)
         self.tree = Tree(
             Directory(transport, share, snapshot=settings.snapshot),
             File(transport, share, snapshot=settings.snapshot),
@@ -60,6 +59,7 @@ class FileSystem(Operations):
             trio.current_time,
             self._state.numbers,
         )
+        self.space = Space(self._share, trio.current_time, lambda: self.tree.moved_bytes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -67,7 +67,9 @@ class FileSystem(Operations):
 
         Raises what the first request raises if the root cannot be opened.
         """
-        await self.tree.open_root()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.space.prefetch)
+            await self.tree.open_root()
         with self._state.held(self._instance):
             async with trio.open_nursery() as nursery:
                 self._assemble(nursery)
@@ -105,6 +107,7 @@ class FileSystem(Operations):
             time.time_ns,
             self._instance,
         )
+        self.forget_entry = _forget_entry
         self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree)
 
@@ -154,3 +157,8 @@ def _tell_kernel(inode: Inode) -> None:
         except OSError as error:
             if error.errno != errno.ENOENT:  # the kernel does not know it by that number
                 raise
+
+
+def _forget_entry(parent: Inode, name: bytes) -> None:
+    """Have the kernel look *name* up again before it uses it; it does so when it can."""
+    pyfuse3.invalidate_entry_async(InodeT(parent.number), FileNameT(name), ignore_enoent=True)

@@ -40,7 +40,12 @@ class FileHandle:
     @property
     def truncates(self) -> bool:
         """True if opening empties the file."""
-        return self.writable and bool(self.flags & os.O_TRUNC)
+        return bool(self.flags & os.O_TRUNC)
+
+    @property
+    def changes(self) -> bool:
+        """True if closing may have something to bring to the share."""
+        return self.writable or self.truncates
 
     @property
     def synchronous(self) -> bool:

@@ -22,7 +22,7 @@ from azfuse.fuse.remote_file import InodeFile, changed, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings
-from azfuse.rest.wire import FileAttributes
+from azfuse.rest.wire import MAX_PATH, FileAttributes
 
 log = logging.getLogger(__name__)
 
@@ -137,10 +137,17 @@ class Namespace:
         return inode
 
     async def _must_be_free(self, parent: Inode, name: str) -> None:
+        self._check_path(parent, name)
         if await self._tree.lookup(parent, name) is not None:
             raise FileExistsError(errno.EEXIST, "the name is taken")
         if parent.gone:
             raise FileNotFoundError(errno.ENOENT, "the directory was removed")
+
+    @staticmethod
+    def _check_path(parent: Inode, name: str) -> None:
+        """Raise OSError(ENAMETOOLONG) for a path that the service would refuse at upload."""
+        if len(parent.path) + 1 + len(name) > MAX_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
     # -- removing -----------------------------------------------------------------------
 
@@ -152,7 +159,9 @@ class Namespace:
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
         async with self._quiet(inode):
-            if inode.handles:
+            if inode.is_local and not inode.handles:
+                self._removed(inode)  # its upload has failed so far
+            elif inode.handles:
                 await self._hide(inode)
             else:
                 await self._delete(inode)
@@ -179,6 +188,7 @@ class Namespace:
             # Somebody else made it read-only since we last looked.
             await make_writable(tree, inode)
             await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+        tree.moved_bytes += inode.size
         self._leases.deleted(inode)
 
     async def _hide(self, inode: Inode) -> None:
@@ -277,8 +287,11 @@ class Namespace:
         if target.is_directory:
             await self._remove_directory(target)
             return False
-        if target.handles or target.is_local:
+        if target.handles:
             await self._hide(target)
+            return False
+        if target.is_local:
+            self._removed(target)  # its upload has failed so far
             return False
         return True
 

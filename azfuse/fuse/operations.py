@@ -8,7 +8,7 @@ kernel counts its references and gives them back with `forget`.
 import errno
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pyfuse3
@@ -42,6 +42,8 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     user_attributes: UserAttributes
+    #: Has the kernel look a name up again.
+    forget_entry: Callable[[Inode, bytes], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +234,7 @@ class Operations(pyfuse3.Operations):
     async def flush(self, fh: FileHandleT) -> None:
         """Bring what was written to the share: a close(2) waits for this."""
         handle = self._open_files[fh]
-        if handle.writable:
+        if handle.changes:
             await self.files.close(handle)
 
     @handler
@@ -269,7 +271,7 @@ class Operations(pyfuse3.Operations):
             name, inode = handle.entries[position]
             if inode.unlinked and name not in _DOTS:
                 continue
-            attributes = entry_attributes(inode, self.tree.valid_for(inode))
+            attributes = self._attributes(inode)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
             if name not in _DOTS:
@@ -334,14 +336,23 @@ class Operations(pyfuse3.Operations):
 
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
-        timeout = self.tree.valid_for(inode)
-        entry = entry_attributes(inode, timeout)
+        entry = self._attributes(inode)
         if asked_name != inode.name and not inode.unlinked:
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
+            if not inode.aliases and inode.parent is not None:
+                self.forget_entry(inode.parent, names.to_linux(inode.name))
             entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
-            entry.attr_timeout = 0
+            entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino)
+        return entry
+
+    def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
+        entry = entry_attributes(inode, self.tree.valid_for(inode))
+        if inode.aliases:
+            # The kernel takes each letter case for a name of its own, and a change of one
+            # says nothing to it of the others: so it may not remember any.
+            entry.entry_timeout = 0
         return entry
 
     def _referenced(self, inode: Inode, number: int) -> None:

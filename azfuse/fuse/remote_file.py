@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
@@ -14,6 +14,17 @@ from azfuse.rest.models import Body, SmbSettings, Written
 from azfuse.rest.wire import FileAttributes
 
 T = TypeVar("T")
+
+#: What a service may answer that does not rename an entry onto its own name.
+REFUSES_RENAME: Final = frozenset(
+    {
+        ErrorCode.RESOURCE_ALREADY_EXISTS,
+        ErrorCode.READ_ONLY_ATTRIBUTE,
+        ErrorCode.INVALID_INPUT,
+        ErrorCode.INVALID_HEADER_VALUE,
+        ErrorCode.SHARING_VIOLATION,
+    }
+)
 
 #: First service version whose Create File takes content.
 _BODY_SINCE = "2026-06-06"
@@ -89,6 +100,7 @@ class InodeFile:
     ) -> None:
         """Note that the file is on the share now, as *written* says."""
         inode, tree = self._inode, self._tree
+        tree.moved_bytes += size
         blank = Facts(
             inode.name, False, 0, size, None, 0, 0, 0, attributes, None, metadata, asked
         )  # fmt: skip
@@ -104,6 +116,8 @@ class InodeFile:
         """Set File Properties: the length; times that were set go along, or would be lost."""
         inode = self._inode
         inode.fresh = False
+        if inode.facts is not None:
+            self._tree.moved_bytes += max(0, inode.facts.size - size)
         smb = SmbSettings(last_write_time=inode.mtime) if self._keeps_mtime else None
         return await self._change(
             lambda path: self._tree.file.set_file_properties(
@@ -114,6 +128,7 @@ class InodeFile:
 
     async def put_range(self, offset: int, length: int, body: Body) -> str:
         """Put Range."""
+        self._tree.moved_bytes += length
         mode: Literal["preserve"] | None = "preserve" if self._keeps_mtime else None
         return await self._change(
             lambda path: self._tree.file.put_range(
@@ -231,8 +246,9 @@ def changed(tree: Tree, inode: Inode, written: Written, asked: float, **changes:
 async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
     """Make the share's entry have the mode and owner of *inode*, and *mtime* if given.
 
-    One request where metadata need not change, two where it does, one more where
-    the metadata that must be kept is not known.
+    One request, or two where both metadata and attributes change and the service
+    does not take them together; one more where the metadata that must be kept is
+    not known.
     """
     posix, facts = inode.posix, inode.facts
     if facts is None:
@@ -243,12 +259,46 @@ async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
         await tree.validate(inode)
         inode.posix, facts = posix, inode.facts or facts
         attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
+    smb = SmbSettings(attributes=attributes, last_write_time=mtime)
+    wants_smb = attributes != facts.attributes or mtime is not None
     if metadata != dict(facts.metadata or {}):
+        if wants_smb and await _set_both(tree, inode, smb, metadata):
+            return
         await set_metadata(tree, inode, metadata)
         facts = inode.facts or facts
     if attributes != facts.attributes or mtime is not None:
-        smb = SmbSettings(attributes=attributes, last_write_time=mtime)
         await set_smb(tree, inode, smb)
+
+
+async def _set_both(tree: Tree, inode: Inode, smb: SmbSettings, metadata: dict[str, str]) -> bool:
+    """Set properties and metadata in one request; say whether the service did.
+
+    Rename is the only operation that takes both, so the entry is renamed onto its
+    own name. What a service makes of that is not written anywhere. It cannot harm,
+    since nothing is to be replaced; one that refuses is not asked again.
+    """
+    if not tree.renames_in_place:
+        return False
+    await tree.settled(inode)
+    path, asked = inode.path, tree.clock()
+    call = tree.directory.rename_directory if inode.is_directory else tree.file.rename_file
+    try:
+        written = await call(
+            path,
+            path,
+            smb=smb,
+            metadata=metadata,
+            source_lease_id=inode.lease_id,
+            destination_lease_id=inode.lease_id,
+        )
+    except ServiceError as error:
+        if error.code not in REFUSES_RENAME:
+            raise
+        # A read-only file is refused as well, and says nothing about others.
+        tree.renames_in_place = error.code == ErrorCode.READ_ONLY_ATTRIBUTE
+        return False
+    changed(tree, inode, written, asked, metadata=metadata)
+    return True
 
 
 async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:

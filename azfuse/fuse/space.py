@@ -14,8 +14,10 @@ log = logging.getLogger(__name__)
 
 _FRAGMENT: Final = 4096
 _GIB: Final = 1024**3
-#: The service's own figures lag behind by minutes; asking more often tells nothing new.
-_BELIEVED: Final = 30.0
+#: The service's own figures lag behind by minutes; asking more often tells nothing new,
+#: unless we have changed them ourselves by more than a trifle.
+_BELIEVED: Final = 300.0
+_TRIFLE: Final = 1024**2
 #: Shown where the credentials may not ask (a file SAS, say): the largest share there is.
 _LARGEST_SHARE: Final = 100 * 1024 * _GIB
 #: The service has no limit on the number of files.
@@ -23,20 +25,30 @@ _MANY: Final = 1 << 32
 
 
 class Space:
-    """Asks for the quota and the use of the share, not more than twice a minute."""
+    """Asks for the quota and the use of the share, seldom: `find` and `rm` want to know too."""
 
-    def __init__(self, share: Share, clock: Callable[[], float]) -> None:
+    def __init__(self, share: Share, clock: Callable[[], float], moved: Callable[[], int]) -> None:
+        """*moved* counts the bytes that we put on the share or freed there so far."""
         self._share = share
         self._clock = clock
+        self._moved = moved
         self._known: tuple[int, int] | None = None
         self._asked = 0.0
+        self._moved_then = 0
+
+    async def prefetch(self) -> None:
+        """Ask, so that the first program that wants to know need not wait."""
+        self._asked, self._moved_then = self._clock(), self._moved()
+        self._known = await self._ask()
 
     async def statvfs(self) -> pyfuse3.StatvfsData:
         """Return size and free space of the share."""
-        if self._known is None or self._clock() - self._asked > _BELIEVED:
-            self._asked = self._clock()
-            self._known = await self._ask()
-        quota, used = self._known
+        stale = (
+            self._clock() - self._asked > _BELIEVED or self._moved() - self._moved_then > _TRIFLE
+        )
+        if self._known is None or stale:
+            await self.prefetch()
+        quota, used = self._known or (_LARGEST_SHARE, 0)
         data = pyfuse3.StatvfsData()
         data.f_bsize = data.f_frsize = _FRAGMENT
         data.f_blocks = quota // _FRAGMENT

@@ -50,6 +50,10 @@ class Tree:
         self.settings = settings
         self.posix = PosixPolicy(settings)
         self.case_sensitive = False
+        #: Bytes that we put on the share, or freed there.
+        self.moved_bytes = 0
+        #: The service takes a rename of an entry onto its own name, as far as we know.
+        self.renames_in_place = True
         self.clock = clock
         self._cache = cache
         self._listings: ListingCache[Inode] = ListingCache(settings.actimeo, clock)

@@ -42,7 +42,7 @@ def make_plan(
     mount_point = check_mount_point(mount_point_text)
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)
-    state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source, mount_point)
+    state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
@@ -53,9 +53,9 @@ def _default_state_dir() -> Path:
     return Path(base) / "azfuse" if base else Path.home() / ".local/state/azfuse"
 
 
-def _state_dir(base: Path, login: Login, source: Source, mount_point: Path) -> Path:
-    """Make the directory of this share at this mount point: leases are kept across restarts."""
-    identity = f"{login.endpoint}/{source.share}/{source.directory}\n{mount_point}"
+def _state_dir(base: Path, login: Login, source: Source) -> Path:
+    """Make the directory of this share: leases and inode numbers are kept across restarts."""
+    identity = f"{login.endpoint}/{source.share}"
     digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]
     path = base / f"{source.account}.{source.share}.{digest}"
     try:
