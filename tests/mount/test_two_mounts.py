@@ -19,7 +19,7 @@ def pair(mount):
 
 
 def lease_state(share, path: str) -> str:
-    return share.properties(path).lease.state
+    return str(share.properties(path).lease.state)
 
 
 def test_what_one_closes_the_other_opens(pair):
