@@ -17,7 +17,12 @@ from azfuse.emulator.xml import attribute, document, element
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
 
-_INCLUDES: Final = frozenset({"metadata", "snapshots", "deleted"})
+#: What a list may include, and since when.
+_INCLUDES: Final = {
+    "metadata": "2014-02-14",
+    "snapshots": "2016-10-16",
+    "deleted": "2019-12-12",
+}
 _LEASES_SINCE: Final = "2020-02-10"
 _TIERS_SINCE: Final = "2019-12-12"
 #: Longest life of a user delegation key, in nanoseconds.
@@ -29,7 +34,7 @@ async def list_shares(service: Service, request: Request) -> Response:
     query = request.query
     limit = request.limit()
     include = frozenset(w.strip().lower() for w in query.get("include", "").split(",") if w.strip())
-    if not include <= _INCLUDES:
+    if not all(request.version >= _INCLUDES.get(word, "never") for word in include):
         raise bad_query("include", query["include"])
     prefix, marker = query.get("prefix", ""), query.get("marker", "")
     account = f"/{request.account}/"

@@ -28,6 +28,10 @@ from azfuse.rest.wire import MAX_RANGE_BYTES, FileAttributes
 
 _SOURCE: Final = "x-ms-copy-source"
 MAX_SOURCE: Final = 2048 + 512
+#: From this version on a copy takes SMB properties.
+_SMB_SINCE: Final = "2019-07-07"
+#: From this version on an error says how the source answered.
+_DETAILS_SINCE: Final = "2025-11-05"
 #: Conditions on the checksum of the source: whether it has to be equal.
 _CRC_CONDITIONS: Final = {
     "x-ms-source-content-crc64": True,
@@ -69,13 +73,26 @@ def _authorize_source(service: Service, request: Request, source: Request, *, le
         try:
             sas.verify(source, OPERATIONS["GetFile"], service.keys, service.store, service.now())
         except Refusal as refusal:
-            raise Refusal(_UNREADABLE, status=refusal.status, message=refusal.message) from None
+            raise _unverified(request, refusal) from None
         return
     # Copy File lends the authorization of the request to a source in the same account; Put Range
     # From URL never does.
     if lent and source.account == request.account and request.access.letters is None:
         return
     raise Refusal(_UNREADABLE)
+
+
+def _unverified(request: Request, refusal: Refusal) -> Refusal:
+    """Return the refusal of a copy whose source answered with *refusal*."""
+    details = (
+        ("CopySourceStatusCode", str(refusal.status)),
+        ("CopySourceErrorCode", refusal.code),
+        ("CopySourceErrorMessage", refusal.message),
+    )
+    return Refusal(
+        _UNREADABLE, *(details if request.version >= _DETAILS_SINCE else ()),
+        status=refusal.status, message=refusal.message,
+    )  # fmt: skip
 
 
 def _source_file(service: Service, request: Request, *, lent: bool) -> Node:
@@ -146,6 +163,8 @@ def _copy_columns(service: Service, request: Request, share: Share, node: Node) 
     """Return the columns of the target: its own by headers, or the source's where they say so."""
     # A time that is sent empty is not sent (recorded).
     headers = {n: v for n, v in request.headers.items() if v or not n.endswith("-time")}
+    if request.version < _SMB_SINCE:
+        headers = {n: v for n, v in headers.items() if not n.startswith("x-ms-file-")}
     taken: dict[str, Any] = {"size": node.size, "headers": node.headers}
     for name, column in (
         ("x-ms-file-attributes", "attributes"),
@@ -226,9 +245,9 @@ async def put_range_from_url(service: Service, request: Request) -> Response:
     try:
         source = _source_file(service, request, lent=False)
     except Refusal as refusal:
-        if refusal.status != 404:
+        if refusal.status != 404 or refusal.code == _UNREADABLE:
             raise
-        raise Refusal(_UNREADABLE, message=refusal.message) from None
+        raise _unverified(request, refusal) from None
     if source_past > source.size:
         raise Refusal(_UNREADABLE, status=409, message="The range of the source is not within it.")
     extents = files.extents_of(service.store, source, source_first, source_past)

@@ -1,8 +1,8 @@
 """Directories: one handler an operation. Listing has a module of its own."""
 
 from azfuse.emulator import entries
-from azfuse.emulator.errors import Refusal, bad_header
-from azfuse.emulator.file import store_metadata
+from azfuse.emulator.errors import Refusal
+from azfuse.emulator.file import check_semantics, store_metadata
 from azfuse.emulator.properties import (
     create_columns,
     encrypted,
@@ -19,9 +19,7 @@ from azfuse.rest.errors import ErrorCode
 
 async def create_directory(service: Service, request: Request) -> Response:
     """Create Directory: the parent must be there, the name must be free."""
-    semantics = request.headers.get("x-ms-file-property-semantics", "New")
-    if semantics.lower() not in ("new", "restore"):
-        raise bad_header("x-ms-file-property-semantics", semantics)
+    check_semantics(request)
     place = service.place(request)
     columns = create_columns(service.store, request, place.share, Kind.DIRECTORY)
     if place.node is not None:

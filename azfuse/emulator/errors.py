@@ -7,6 +7,7 @@ from azfuse.rest.errors import ErrorCode
 
 # Codes that only the emulator names; azfuse itself never meets them.
 CORS_PREFLIGHT_FAILURE: Final = "CorsPreflightFailure"
+FEATURE_VERSION_MISMATCH: Final = "FeatureVersionMismatch"
 PENDING_COPY_OPERATION: Final = "PendingCopyOperation"
 CRC64_CONDITION_NOT_MET: Final = "Crc64ConditionNotMet"
 DELETE_SHARE_WHEN_SNAPSHOT_LEASED: Final = "DeleteShareWhenSnapshotLeased"
@@ -139,6 +140,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         400, "One of the query parameters specified in the request URI is not supported."),
     CORS_PREFLIGHT_FAILURE: (
         403, "CORS not enabled or no matching rule found for this request."),
+    FEATURE_VERSION_MISMATCH: (
+        400, "The operation needs a newer version of the service than the request names."),
     PENDING_COPY_OPERATION: (409, "There is currently a pending copy operation."),
     CRC64_CONDITION_NOT_MET: (412, "The Crc64 condition specified was not met."),
     DELETE_SHARE_WHEN_SNAPSHOT_LEASED: (

@@ -97,10 +97,15 @@ def _checked_size(request: Request) -> int:
             ("HeaderName", "x-ms-structured-body"),
             ("HeaderValue", request.headers["x-ms-structured-body"]),
         )
-    semantics = request.headers.get("x-ms-file-property-semantics", "New")
-    if semantics.lower() not in ("new", "restore"):
-        raise bad_header("x-ms-file-property-semantics", semantics)
+    check_semantics(request)
     return size
+
+
+def check_semantics(request: Request) -> None:
+    """Refuse an unknown way to treat the properties of what is made; older versions know none."""
+    semantics = request.headers.get("x-ms-file-property-semantics", "New")
+    if request.version >= BODY_SINCE and semantics.lower() not in ("new", "restore"):
+        raise bad_header("x-ms-file-property-semantics", semantics)
 
 
 def check_size(size: int) -> None:

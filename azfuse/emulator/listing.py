@@ -17,6 +17,7 @@ from azfuse.rest.errors import ErrorCode
 
 FILE_IDS_SINCE: Final = "2020-10-02"
 _INCLUDE_SINCE: Final = "2020-04-08"
+_PREFIX_SINCE: Final = "2016-05-31"
 _CHANGE_TIMES_SINCE: Final = "2020-06-12"
 _INCLUDES: Final = frozenset({"timestamps", "etag", "attributes", "permissionkey"})
 _MARKER: Final = re.compile(r"1!(\d{1,6})!([A-Za-z0-9+/_-]*)", re.ASCII)
@@ -44,6 +45,7 @@ async def list_directories_and_files(service: Service, request: Request) -> Resp
     limit = request.limit()
     include = _include(request)
     prefix, marker = request.query.get("prefix", ""), request.query.get("marker", "")
+    prefix = prefix if request.version >= _PREFIX_SINCE else ""
     start = decode_marker(marker) if marker else ""
     place, node = service.directory(request)
     found = entries.listing(

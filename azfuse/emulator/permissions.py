@@ -20,6 +20,8 @@ from azfuse.rest.errors import ErrorCode
 
 #: Longest descriptor in a header, in bytes; longer ones go through Create Permission.
 MAX_HEADER: Final = 8 * 1024
+#: From this version on descriptors may be binary.
+FORMATS_SINCE: Final = "2024-11-04"
 _SID: Final = r"(?:[A-Z]{2}|S-1-[0-9xXA-Fa-f-]+)"
 _ACES: Final = r"[A-Z0-9_]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))*"
 _SDDL: Final = re.compile(rf"O:{_SID}\s*G:{_SID}\s*D:{_ACES}\s*(?:S:{_ACES})?", re.ASCII)
@@ -92,11 +94,22 @@ def key_of_request(store: Store, request: Request, share: Share) -> str | None:
         return None
     if len(text) > MAX_HEADER:
         raise bad_header("x-ms-file-permission", text)
-    if request.headers.get("x-ms-file-permission-format", "sddl").lower() == "binary":
+    if wanted_format(request) == "binary":
         check_binary(text)
         return store_permission(store, share, f"binary:{text}")
     check_sddl(text)
     return store_permission(store, share, text)
+
+
+def wanted_format(request: Request) -> str:
+    """Return the form of descriptors a request speaks of; refuses unknown ones."""
+    name = "x-ms-file-permission-format"
+    form = request.headers.get(name, "sddl").lower()
+    if request.version < FORMATS_SINCE:
+        return "sddl"
+    if form not in ("sddl", "binary"):
+        raise bad_header(name, request.headers[name])
+    return form
 
 
 def check_binary(text: str) -> None:

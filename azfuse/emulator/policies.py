@@ -12,6 +12,7 @@ from azfuse.emulator.permissions import (
     check_sddl,
     permission_of_key,
     store_permission,
+    wanted_format,
 )
 from azfuse.emulator.request import Request, Response, xml_response
 from azfuse.emulator.sas import parse_sas_time
@@ -140,8 +141,7 @@ async def get_permission(service: Service, request: Request) -> Response:
     share = service.share(request)
     text = permission_of_key(service.store, share, key)
     binary = text.startswith("binary:")
-    asked = request.headers.get("x-ms-file-permission-format", "sddl").lower()
-    if binary != (asked == "binary"):
+    if binary != (wanted_format(request) == "binary"):
         # Translating between SDDL and the binary form is not emulated; saying so is.
         raise Refusal(
             ErrorCode.FILE_INVALID_PERMISSION,

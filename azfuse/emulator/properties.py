@@ -26,6 +26,8 @@ SMB_OPTIONAL_SINCE: Final = "2021-06-08"
 LEASE_HEADERS_SINCE: Final = "2019-02-02"
 NFS_SINCE: Final = "2025-05-05"
 _ENCRYPTION_SINCE: Final = "2016-10-16"
+#: From this version on an answer with a part of a file has the stored MD5 of the whole.
+_WHOLE_MD5_SINCE: Final = "2016-05-31"
 
 #: Stored content headers: the request header and the response header they come back as.
 CONTENT_HEADERS: Final = {
@@ -156,7 +158,8 @@ def _times(request: Request, now: int) -> dict[str, int]:
         ("changed", "x-ms-file-change-time"),
     ):
         value = request.headers.get(name)
-        if value is None or value.lower() == "preserve" or request.version < SMB_SINCE:
+        since = SMB_OPTIONAL_SINCE if column == "changed" else SMB_SINCE
+        if value is None or value.lower() == "preserve" or request.version < since:
             continue
         times[column] = now if value.lower() == "now" else time_of_header(name, value)
     return times
@@ -297,6 +300,8 @@ def file_headers(request: Request, place: Place, node: Node, *, partial: bool) -
     stored: dict[str, str] = json.loads(node.headers) if node.headers else {}
     for name, value in stored.items():
         plain = CONTENT_HEADERS[name]
+        if partial and plain == "Content-MD5" and request.version < _WHOLE_MD5_SINCE:
+            continue
         # On a part of the file Content-MD5 is the hash of that part.
         headers.append((name if partial and plain == "Content-MD5" else plain, value))
     headers.append(("x-ms-type", "File"))

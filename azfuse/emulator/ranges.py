@@ -22,6 +22,8 @@ from azfuse.rest.wire import MAX_RANGE_BYTES
 WRITE_TIME_SINCE: Final = "2021-06-08"
 #: From this version on changes since a snapshot can be listed.
 DIFF_SINCE: Final = "2020-02-10"
+#: From this version on that may be asked of renamed files.
+RENAMES_SINCE: Final = "2024-05-04"
 #: From this version on List Ranges answers in pages.
 PAGES_SINCE: Final = "2026-10-06"
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
@@ -264,6 +266,7 @@ def _extents_before(
         there = None
     if there is not None and there.id != node.id:
         raise Refusal(FILE_GENERATION_MISMATCH)
-    if old is not None and there is None and not request.flag("x-ms-file-support-rename"):
+    renamed = request.version >= RENAMES_SINCE and request.flag("x-ms-file-support-rename")
+    if old is not None and there is None and not renamed:
         raise Refusal(FILE_GENERATION_MISMATCH)
     return files.extents_of(service.store, old, 0, old.size) if old else []

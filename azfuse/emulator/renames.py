@@ -9,7 +9,13 @@ from azfuse.emulator.errors import Refusal, bad_header
 from azfuse.emulator.file import refuse_read_only
 from azfuse.emulator.leases import check_file, lease_id
 from azfuse.emulator.names import clean_path, split_path
-from azfuse.emulator.properties import encrypted, identity, set_columns, system_headers
+from azfuse.emulator.properties import (
+    SMB_OPTIONAL_SINCE,
+    encrypted,
+    identity,
+    set_columns,
+    system_headers,
+)
 from azfuse.emulator.request import Request, Response
 from azfuse.emulator.rows import Kind, Node, Place, Share
 from azfuse.emulator.service import Service
@@ -79,7 +85,8 @@ def _columns(
     if metadata is not None:
         columns["metadata"] = json.dumps(metadata)
     content_type = request.headers.get("x-ms-content-type")
-    if content_type is not None and node.kind == Kind.FILE:
+    known = request.version >= SMB_OPTIONAL_SINCE
+    if content_type is not None and node.kind == Kind.FILE and known:
         stored = json.loads(node.headers) if node.headers else {}
         columns["headers"] = json.dumps({**stored, "x-ms-content-type": content_type})
     return columns

@@ -21,6 +21,8 @@ from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
 
 _HEADER_OVERRIDES: Final = ("rscc", "rscd", "rsce", "rscl", "rsct")
+_SAS_SINCE: Final = "2015-02-21"
+_ACCOUNT_SAS_SINCE: Final = "2015-04-05"
 _ENCRYPTION_SCOPE_SINCE: Final = "2020-12-06"
 _RESOURCE_TYPE: Final = {"service": "s", "share": "c", "path": "o"}
 _TIME_ENDINGS: Final = ("", ":00Z", "T00:00:00Z")
@@ -46,7 +48,10 @@ def verify(
     version = query.get("sv", "")
     if version not in wire.VERSIONS:
         raise failed(f"sv is mandatory. {'Cannot be empty' if not version else 'Unknown value'}")
-    if "ss" in query or "srt" in query:
+    accounts = "ss" in query or "srt" in query
+    if version < (_ACCOUNT_SAS_SINCE if accounts else _SAS_SINCE):
+        raise failed(f"There are no such signatures in version {version}")
+    if accounts:
         fields = _account_fields(request, key, version)
     else:
         fields = _service_fields(request, key, version, store)

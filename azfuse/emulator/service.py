@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from azfuse.emulator import clock, entries
-from azfuse.emulator.errors import Refusal, bad_query
+from azfuse.emulator.errors import FEATURE_VERSION_MISMATCH, Refusal, bad_query
 from azfuse.emulator.names import check_share_name
 from azfuse.emulator.request import Request
 from azfuse.emulator.rows import Kind, Node, Place, Share, Snapshot
@@ -15,6 +15,11 @@ from azfuse.rest.errors import ErrorCode
 
 if TYPE_CHECKING:
     from azfuse.emulator.cors import Rule
+
+
+#: From these versions on snapshots can be read, and what is on an NFS share.
+_SNAPSHOTS_SINCE: Final = "2016-10-16"
+_NFS_SINCE: Final = "2025-05-05"
 
 
 @dataclass(slots=True)
@@ -101,6 +106,8 @@ class Service:
         text = request.query.get(parameter)
         if text is None:
             return None
+        if request.version < _SNAPSHOTS_SINCE:
+            raise Refusal(FEATURE_VERSION_MISMATCH)
         try:
             taken = wire.parse_time(text)
         except ValueError:
@@ -115,6 +122,9 @@ class Service:
     def place(self, request: Request) -> Place:
         """Follow the path of a request in the living share or in the snapshot asked for."""
         share = self.share(request)
+        if share.is_nfs and request.version < _NFS_SINCE:
+            # Only the management of NFS shares is older; which code says so was not recorded.
+            raise Refusal(FEATURE_VERSION_MISMATCH)
         path = request.path(nfs=share.is_nfs)
         return entries.find(self.store, share, path, self.snapshot(request, share))
 
