@@ -3,6 +3,7 @@
 Pure state: the present moment is handed in by `clock` (monotonic seconds).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -52,7 +53,7 @@ class Facts:
             last_write_time=entry.last_write_time or changed,
             change_time=changed,
             attributes=entry.attributes or FileAttributes.NONE,
-            permission_key=entry.permission_key,
+            permission_key=sys.intern(entry.permission_key) if entry.permission_key else None,
             metadata=None,
             asked=asked,
         )

@@ -3,6 +3,7 @@
 import errno
 import stat
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
@@ -43,12 +44,18 @@ class Files:
         self._leases = leases
         self._now = now
         self._resized = resized
+        self._owners: WeakKeyDictionary[FileContent, Inode] = WeakKeyDictionary()
 
     def new_file(self, inode: Inode) -> CachedFile:
         """Make the content of *inode*: empty if it is new, unread if it is on the share."""
         facts = inode.facts
         content = FileContent(facts.size, facts.etag) if facts else FileContent()
+        self._owners[content] = inode
         return CachedFile(content, InodeFile(self._tree, inode, self._leases))
+
+    def owner_of(self, content: FileContent) -> Inode | None:
+        """Return the inode whose content this is."""
+        return self._owners.get(content)
 
     async def open(self, inode: Inode, flags: int, pid: int) -> tuple[FileHandle, bool]:
         """Open *inode*; return the handle, and whether the kernel may keep its pages.

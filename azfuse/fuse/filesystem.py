@@ -140,10 +140,9 @@ class FileSystem(Operations):
 
     def _emptied(self, content: FileContent) -> None:
         """Let go of an inode whose last cached block was evicted, if nothing else holds it."""
-        for inode in list(self.tree.table):
-            if inode.file is not None and inode.file.content is content:
-                self.tree.forget(inode)
-                return
+        inode = self.files.owner_of(content)
+        if inode is not None:
+            self.tree.forget(inode)
 
 
 def _tell_kernel(inode: Inode) -> None:

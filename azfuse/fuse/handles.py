@@ -62,7 +62,7 @@ class DirectoryHandle:
     """
 
     inode: Inode
-    entries: Sequence[tuple[bytes, Inode]] | None = field(default=None)
+    entries: Sequence[Inode] | None = field(default=None)
 
 
 HandleT = TypeVar("HandleT")

@@ -2,8 +2,9 @@
 
 import secrets
 import stat
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import pyfuse3
 
@@ -13,9 +14,14 @@ from azfuse.fuse.posix import Posix
 if TYPE_CHECKING:
     from azfuse.cache.writeback import CachedFile
 
-#: Numbers of files that are not on the share yet. The service's ids are counters with their
-#: bits reversed and so end in zeros; these are odd.
+#: Numbers of files that are not on the share yet: far above those made of the service's
+#: counters (see `InodeTable.number_for`).
 _LOCAL_NUMBER: Final = (1 << 62) + 1
+
+
+#: Shared by all inodes that have nothing of a kind: there may be a hundred thousand of them.
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_NO_CHILDREN: Final[dict[str, "Inode"]] = {}
 
 
 class Inode:
@@ -46,7 +52,7 @@ class Inode:
         self.ctime = facts.change_time if facts else 0
         self.atime = self.mtime
         #: Numbers under which the kernel knows other letter cases of the name.
-        self.aliases: dict[str, int] = {}
+        self.aliases: Mapping[str, int] = _NOTHING
         #: References the kernel holds, by all numbers together.
         self.lookups = 0
         self.handles = 0
@@ -60,7 +66,7 @@ class Inode:
         #: Content, for files that were opened.
         self.file: CachedFile | None = None
         #: Known entries, by folded name, for directories.
-        self.children: dict[str, Inode] = {}
+        self.children: dict[str, Inode] = {} if self.is_directory else _NO_CHILDREN
         #: Counts our changes to the entries of a directory, against listings that raced them.
         self.version = 0
         #: How many entries the last listing showed, None if there was none.
@@ -80,7 +86,7 @@ class Inode:
         #: The lease that we hold on the file.
         self.lease_id: str | None = None
         #: Metadata to be of a file that does not exist yet (extended attributes).
-        self.xattrs: dict[str, str] = {}
+        self.xattrs: Mapping[str, str] = _NOTHING
 
     @property
     def is_directory(self) -> bool:
@@ -153,9 +159,17 @@ class InodeTable:
                 return number
 
     def number_for(self, file_id: int) -> int:
-        """Return the stable number of the entry with *file_id*."""
-        number = self.numbers.get(file_id, file_id)
-        # 0 and the root's number are taken; a share's root and NFS roots have such ids.
+        """Return the stable number of the entry with *file_id*.
+
+        The service's ids are counters with their bits reversed: numbers that differ
+        in the high bits only. The kernel's hash of inodes puts such numbers into few
+        long chains (listing 20,000 entries took it seven seconds), so they are reversed back.
+        """
+        known = self.numbers.get(file_id)
+        if known is not None:
+            return known
+        number = int(f"{file_id:064b}"[::-1], 2)
+        # 0 and the root's number are taken.
         return number if number > pyfuse3.ROOT_INODE else number + (1 << 61)
 
     def add(self, inode: Inode) -> None:
@@ -187,7 +201,8 @@ class InodeTable:
         """
         number = inode.aliases.get(name)
         if number is None:
-            number = inode.aliases[name] = self.new_local_number()
+            number = self.new_local_number()
+            inode.aliases = {**inode.aliases, name: number}
             self._by_number[number] = inode
         return number
 

@@ -268,23 +268,24 @@ class Operations(pyfuse3.Operations):
         if handle.entries is None or start_id == 0:
             handle.entries = await self._entries(handle.inode)
         for position in range(start_id, len(handle.entries)):
-            name, inode = handle.entries[position]
-            if inode.unlinked and name not in _DOTS:
+            inode = handle.entries[position]
+            dots = position < len(_DOTS)
+            if inode.unlinked and not dots:
                 continue
+            name = _DOTS[position] if dots else names.to_linux(inode.name)
             attributes = self._attributes(inode)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
-            if name not in _DOTS:
+            if not dots:
                 self._referenced(inode, inode.number)
 
-    async def _entries(self, directory: Inode) -> list[tuple[bytes, Inode]]:
+    async def _entries(self, directory: Inode) -> list[Inode]:
+        """Return `.` and `..`, what the share lists, and what is still only here."""
         listing = await self.tree.listed(directory)
         inodes = await self.tree.adopt_all(directory, list(listing.entries.values()))
         known = set(map(id, inodes))
-        inodes += [i for i in directory.children.values() if i.is_local and id(i) not in known]
-        entries = [(b".", directory), (b"..", directory.parent or directory)]
-        entries += [(names.to_linux(inode.name), inode) for inode in inodes]
-        return entries
+        local = [i for i in directory.children.values() if i.is_local and id(i) not in known]
+        return [directory, directory.parent or directory, *inodes, *local]
 
     @handler
     async def releasedir(self, fh: FileHandleT) -> None:

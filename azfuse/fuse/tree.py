@@ -7,6 +7,7 @@ larger ones single entries are asked for, until that has cost as much as a listi
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterable
 
 import pyfuse3
@@ -79,7 +80,8 @@ class Tree:
 
     def key(self, name: str) -> str:
         """Return the text under which equal names of one directory are equal."""
-        return name if self.case_sensitive else names.fold(name)
+        # The same text is a key of the listing and of the known children.
+        return sys.intern(name if self.case_sensitive else names.fold(name))
 
     # -- belief -------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class UserAttributes:
 
     async def _metadata(self, inode: Inode) -> dict[str, str]:
         if inode.facts is None:
-            return inode.xattrs
+            return dict(inode.xattrs)
         if inode.facts.metadata is None:
             await self._tree.validate(inode)
         return dict(inode.facts.metadata or {})
