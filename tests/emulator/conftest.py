@@ -143,6 +143,14 @@ class Process:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def make_share(self, name):
+        raw = f"/{ACCOUNT}/{name}"
+        answer = httpx.put(
+            f"{self.url}{raw}?restype=share", headers=signed("PUT", raw, "restype=share"),
+            trust_env=False,
+        )  # fmt: skip
+        assert answer.status_code == 201, answer.text
+
     def stop(self):
         self.process.terminate()
         _, errors = self.process.communicate(timeout=20)
