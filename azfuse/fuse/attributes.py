@@ -25,7 +25,7 @@ def entry_attributes(inode: Inode, timeout: float) -> pyfuse3.EntryAttributes:
     entry.st_gid = inode.posix.gid
     entry.st_rdev = inode.posix.rdev
     size = 0 if stat.S_IFMT(inode.posix.mode) not in _SIZED else inode.size
-    entry.st_size = size
+    entry.st_size = inode.told_size = size
     entry.st_blksize = BLOCK_SIZE
     entry.st_blocks = -(-size // 512)
     entry.st_atime_ns = inode.atime

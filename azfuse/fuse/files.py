@@ -143,7 +143,10 @@ class Files:
         content = file.content
         if not handle.confirmed and offset + len(data) > content.size:
             await self._confirm(handle)
-        if handle.appends:
+        told, inode.told_size = inode.told_size, max(inode.told_size, offset + len(data))
+        if handle.appends and offset >= told:
+            # The kernel appends at the end that it knows of. What it writes before that is
+            # from a mapping of the file and belongs where it says.
             offset = content.size
         if offset + len(data) > MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, "files end at 4 TiB")

@@ -36,7 +36,7 @@ class Inode:
         "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
         "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads", "hidden",
         "lease_id", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name",
-        "number", "parent", "posix", "version", "vouched", "writers", "xattrs",
+        "number", "parent", "posix", "told_size", "version", "vouched", "writers", "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class Inode:
         self.fresh = False
         #: Mode, owner or metadata wait for the file's next upload.
         self.attributes_pending = False
+        #: The length that the kernel takes the file to have.
+        self.told_size = 0
         #: The lease that we hold on the file.
         self.lease_id: str | None = None
         #: Metadata to be of a file that does not exist yet (extended attributes).

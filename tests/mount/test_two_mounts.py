@@ -112,7 +112,7 @@ def test_a_leased_file_can_be_moved_removed_and_given_attributes(mount, share):
             os.fsync(file.fileno())
             moved.unlink()
             file.write(b"gone")
-        assert share.names() == set()
+    assert share.names() == set()
 
 
 def test_the_leases_of_a_killed_mount_are_given_back(mount, share):
