@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from azfuse.emulator import allocation, clock, entries, files
 from azfuse.emulator.errors import FILE_GENERATION_MISMATCH, Refusal, bad_header
-from azfuse.emulator.file import all_headers, compare_md5, refuse_read_only
+from azfuse.emulator.file import (
+    all_headers,
+    compare_md5,
+    refuse_read_only,
+    refuse_structured_body,
+)
 from azfuse.emulator.leases import check_file, lease_id
 from azfuse.emulator.listing import decode_marker, encode_marker
 from azfuse.emulator.properties import Headers, check_md5_header, encrypted, identity
@@ -43,6 +48,7 @@ def requested_range(request: Request) -> tuple[int, int | None] | None:
 
 async def get_file(service: Service, request: Request) -> Response:
     """Get File: 206 with the part a valid range asks for, else 200 with all of it."""
+    refuse_structured_body(request)
     given = lease_id(request.headers, "x-ms-lease-id")
     asked = requested_range(request)
     place, node = service.file(request)
@@ -141,6 +147,7 @@ def check_writable(node: Node, given: str | None, past: int) -> None:
 
 async def put_range(service: Service, request: Request) -> Response:
     """Put Range, update: write the body to a range within the file."""
+    refuse_structured_body(request)
     how = request.required("x-ms-write")
     if how.lower() != "update":
         raise bad_header("x-ms-write", how)

@@ -20,7 +20,8 @@ GRAIN = 10
 @contextmanager
 def steps(app):
     """Count the steps that statements take inside; the result is in the list when it is left."""
-    counted, found = [0], []
+    counted = [0]
+    found: list[int] = []
 
     def step():
         counted[0] += GRAIN
