@@ -67,9 +67,8 @@ class FileSystem(Operations):
 
         Raises what the first request raises if the root cannot be opened.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.space.prefetch)
-            await self.tree.open_root()
+        await self.tree.open_root()
+        await self.space.prefetch()
         with self._state.held(self._instance):
             async with trio.open_nursery() as nursery:
                 self._assemble(nursery)
@@ -77,7 +76,9 @@ class FileSystem(Operations):
                 if not self.settings.read_only:
                     nursery.start_soon(self._recover)
                 try:
-                    yield
+                    async with trio.open_nursery() as errands:
+                        self.start_errand = errands.start_soon
+                        yield
                 finally:
                     with trio.CancelScope(shield=True):
                         await self._drain()

@@ -217,15 +217,15 @@ class Namespace:
         """Forget an inode that was unlinked while open, after its last close."""
         if inode.file is not None:
             self._writeback.forget(inode.file)
-        if inode.is_local:
-            return
-        try:
-            await self._delete(inode)
-        except AzureFilesError as error:
-            if not (isinstance(error, ServiceError) and error.code in NOT_FOUND):
-                log.warning(
-                    "%s is left on the share; the next mount removes it: %s", inode.name, error
-                )
+        if not inode.is_local:
+            try:
+                await self._delete(inode)
+            except AzureFilesError as error:
+                if not (isinstance(error, ServiceError) and error.code in NOT_FOUND):
+                    log.warning(
+                        "%s is left on the share; the next mount removes it: %s", inode.name, error
+                    )
+        self._tree.forget(inode)
 
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Remove an empty directory."""

@@ -8,7 +8,7 @@ kernel counts its references and gives them back with `forget`.
 import errno
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import pyfuse3
@@ -42,6 +42,8 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     user_attributes: UserAttributes
+    #: Starts what must be done before the end, though no program waits for it.
+    start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
     #: Has the kernel look a name up again.
     forget_entry: Callable[[Inode, bytes], None]
 
@@ -250,8 +252,10 @@ class Operations(pyfuse3.Operations):
         if not self.files.released(handle):
             return
         if inode.hidden:
-            await self.namespace.discard_hidden(inode)
-        self.tree.forget(inode)
+            # Nobody waits for a release, and an unmount goes on without its answer.
+            self.start_errand(self.namespace.discard_hidden, inode)
+        else:
+            self.tree.forget(inode)
 
     # -- directories ------------------------------------------------------------------------
 

@@ -412,9 +412,11 @@ class Tree:
 
     def forget(self, inode: Inode) -> None:
         """Let go of an inode that the kernel no longer holds, unless we have use for it."""
-        if inode.lookups or inode.handles or inode.is_local or inode.children:
+        if inode.lookups or inode.handles or inode.children:
             return
-        if inode.file is not None and (inode.file.content.blocks or inode.file.content.changed):
+        content = inode.file.content if inode.file is not None else None
+        of_use = inode.is_local or (content is not None and (content.blocks or content.changed))
+        if of_use and not inode.unlinked:
             return
         self.detach(inode)
         self.table.drop(inode)
