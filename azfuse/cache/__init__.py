@@ -10,9 +10,10 @@ the table may have changed):
     segments of a file       content.py      write and truncate handlers, fetches, uploads
     order of eviction, use   blocks.py       whoever adds or drops bytes of a block
     fetches under way        reader.py       the reader; each fetch removes itself
-    uploads under way        writeback.py    the flush that holds the file's flush lock
+    uploads under way        upload.py       the upload that holds the file's lock
+    files with dirty bytes   writeback.py    whoever writes; a final upload takes them off
 
-One lock is held across requests: a file's flush lock, because the steps of an
+One lock is held across requests: a file's own, because the steps of an
 upload (create, size, ranges) must not interleave with those of another upload
 of the same file, and a rename must not move a file under them.
 
