@@ -5,6 +5,9 @@ import click
 from azfuse.mount.mountpoint import MOUNT_TYPE, kernel_mounts
 from azfuse.mount.registry import Record, Registry
 
+#: Of a longer message only the beginning is shown; the log has all of it.
+_WIDEST = 100
+
 
 @click.command("list")
 def list_mounts() -> None:
@@ -28,5 +31,6 @@ def list_mounts() -> None:
 
 def _state(record: Record) -> str:
     if record.state == "failed":
-        return f"failed: {record.message}"
+        short = record.message if len(record.message) <= _WIDEST else record.message[:_WIDEST] + "…"
+        return f"failed: {short}"
     return record.state if record.alive else f"died while {record.state}"

@@ -113,9 +113,17 @@ class Registry:
         return _read(self._path(mount_point))
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, in the order of mount points."""
-        found = [_read(path) for path in self.directory.glob("*.json")]
-        yield from sorted(filter(None, found), key=lambda record: record.mount_point)
+        """Yield every record, in the order of mount points.
+
+        Those of processes that have ended, on mount points that are gone, are removed:
+        nobody will come back to them.
+        """
+        found = filter(None, [_read(path) for path in self.directory.glob("*.json")])
+        for record in sorted(found, key=lambda record: record.mount_point):
+            if record.alive or os.path.lexists(record.mount_point):
+                yield record
+            else:
+                self.remove(record)
 
 
 def _read(path: Path) -> Record | None:
