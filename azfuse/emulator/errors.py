@@ -6,6 +6,7 @@ from typing import Final
 from azfuse.rest.errors import ErrorCode
 
 # Codes that only the emulator names; azfuse itself never meets them.
+CANNOT_CONVERT_TO_SDDL: Final = "CannotConvertToSddlDueToCustomAce"
 CORS_PREFLIGHT_FAILURE: Final = "CorsPreflightFailure"
 FEATURE_VERSION_MISMATCH: Final = "FeatureVersionMismatch"
 PENDING_COPY_OPERATION: Final = "PendingCopyOperation"
@@ -138,6 +139,8 @@ _TEXTS: Final[dict[str, tuple[int, str]]] = {
         405, "The resource doesn't support specified Http Verb."),
     ErrorCode.UNSUPPORTED_QUERY_PARAMETER: (
         400, "One of the query parameters specified in the request URI is not supported."),
+    CANNOT_CONVERT_TO_SDDL: (
+        400, "The permission holds entries that SDDL cannot express; ask for the binary format."),
     CORS_PREFLIGHT_FAILURE: (
         403, "CORS not enabled or no matching rule found for this request."),
     FEATURE_VERSION_MISMATCH: (

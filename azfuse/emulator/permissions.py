@@ -1,8 +1,9 @@
 """Security descriptors: kept once a share, named by keys.
 
-The emulator checks that SDDL has an owner, a group and a discretionary list, and keeps it as text;
-it enforces nothing, as the service enforces nothing over REST. Inherited descriptors are the two
-that the service gives below the root of a share.
+The emulator checks that SDDL has an owner, a group and a discretionary list, and keeps it as text,
+also what came in binary form if SDDL can say it (sddl.py). It enforces nothing, as the service
+enforces nothing over REST. Inherited descriptors are the two that the service gives below the root
+of a share.
 """
 
 import base64
@@ -12,6 +13,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from azfuse.emulator import sddl
 from azfuse.emulator.errors import Refusal, bad_header
 from azfuse.emulator.request import Request
 from azfuse.emulator.rows import Kind, Share
@@ -22,9 +24,8 @@ from azfuse.rest.errors import ErrorCode
 MAX_HEADER: Final = 8 * 1024
 #: From this version on descriptors may be binary.
 FORMATS_SINCE: Final = "2024-11-04"
-_SID: Final = r"(?:[A-Z]{2}|S-1-[0-9xXA-Fa-f-]+)"
-_ACES: Final = r"[A-Z0-9_]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))*"
-_SDDL: Final = re.compile(rf"O:{_SID}\s*G:{_SID}\s*D:{_ACES}\s*(?:S:{_ACES})?", re.ASCII)
+#: In front of descriptors that are kept in binary form, in base64.
+BINARY: Final = "binary:"
 _KEY: Final = re.compile(r"\d{1,20}\*\d{1,20}", re.ASCII)
 _TOP: Final = "O:SYG:SYD:(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;;0x1200a9;;;BU)(A;OICIIO;GXGR;;;BU)"
 _INHERITED: Final = {
@@ -34,20 +35,22 @@ _INHERITED: Final = {
 
 
 def check_sddl(text: str) -> None:
-    """Refuse what is not SDDL with owner, group and discretionary list."""
-    if _SDDL.fullmatch(text.strip()) is None:
-        raise Refusal(ErrorCode.FILE_INVALID_PERMISSION)
+    """Refuse what is not SDDL with owner, group and discretionary list that `sddl` knows."""
+    try:
+        sddl.parse(text)
+    except ValueError:
+        raise Refusal(ErrorCode.FILE_INVALID_PERMISSION) from None
 
 
-def store_permission(store: Store, share: Share, sddl: str) -> str:
+def store_permission(store: Store, share: Share, text: str) -> str:
     """Keep a descriptor and return its key; the same text has the same key."""
-    key = _key(share.account, sddl)
-    store.db.execute("INSERT OR IGNORE INTO permissions VALUES (?, ?, ?)", (share.id, key, sddl))
+    key = _key(share.account, text)
+    store.db.execute("INSERT OR IGNORE INTO permissions VALUES (?, ?, ?)", (share.id, key, text))
     return key
 
 
-def _key(account: str, sddl: str) -> str:
-    halves = (hashlib.sha256(text.encode()).digest()[:8] for text in (sddl, account))
+def _key(account: str, descriptor: str) -> str:
+    halves = (hashlib.sha256(text.encode()).digest()[:8] for text in (descriptor, account))
     return "*".join(str(int.from_bytes(half, "big")) for half in halves)
 
 
@@ -75,8 +78,8 @@ def inherited_key(share: Share, kind: Kind) -> str:
 
 def store_inherited(store: Store, share: Share) -> None:
     """Keep the descriptors behind `inherited_key`; once, when a share is made."""
-    for sddl in _INHERITED.values():
-        store_permission(store, share, sddl)
+    for text in _INHERITED.values():
+        store_permission(store, share, text)
 
 
 def key_of_request(store: Store, request: Request, share: Share) -> str | None:
@@ -95,8 +98,7 @@ def key_of_request(store: Store, request: Request, share: Share) -> str | None:
     if len(text) > MAX_HEADER:
         raise bad_header("x-ms-file-permission", text)
     if wanted_format(request) == "binary":
-        check_binary(text)
-        return store_permission(store, share, f"binary:{text}")
+        return store_permission(store, share, from_binary(text))
     check_sddl(text)
     return store_permission(store, share, text)
 
@@ -112,11 +114,25 @@ def wanted_format(request: Request) -> str:
     return form
 
 
-def check_binary(text: str) -> None:
-    """Refuse what is not the base64 of a self-relative security descriptor."""
+def from_binary(text: str) -> str:
+    """Return what is kept of a binary descriptor: SDDL, or `binary:` and it where SDDL fails.
+
+    Refuses what is not the base64 of a self-relative security descriptor.
+    """
     try:
         raw = base64.b64decode(text, validate=True)
     except binascii.Error:
         raw = b""
     if len(raw) < 20 or raw[0] != 1:
         raise Refusal(ErrorCode.FILE_INVALID_PERMISSION)
+    try:
+        return sddl.write(sddl.unpack(raw))
+    except ValueError:
+        return BINARY + text
+
+
+def to_binary(kept: str) -> str:
+    """Return the base64 of the binary form of a descriptor as it is kept."""
+    if kept.startswith(BINARY):
+        return kept.removeprefix(BINARY)
+    return base64.b64encode(sddl.pack(sddl.parse(kept))).decode()

@@ -5,13 +5,15 @@ from typing import Final
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from azfuse.emulator import clock
-from azfuse.emulator.errors import Refusal, missing_header
+from azfuse.emulator.errors import CANNOT_CONVERT_TO_SDDL, Refusal, missing_header
 from azfuse.emulator.leases import check_share, lease_id
 from azfuse.emulator.permissions import (
-    check_binary,
+    BINARY,
     check_sddl,
+    from_binary,
     permission_of_key,
     store_permission,
+    to_binary,
     wanted_format,
 )
 from azfuse.emulator.request import Request, Response, xml_response
@@ -123,8 +125,7 @@ async def create_permission(service: Service, request: Request) -> Response:
         raise Refusal(ErrorCode.FILE_INVALID_PERMISSION)
     share = service.share(request)
     if form == "binary":
-        check_binary(text)
-        text = f"binary:{text}"
+        text = from_binary(text)
     else:
         check_sddl(text)
         if "S:" not in text.rpartition(")")[2] and ")S:" not in text:
@@ -134,21 +135,16 @@ async def create_permission(service: Service, request: Request) -> Response:
 
 
 async def get_permission(service: Service, request: Request) -> Response:
-    """Get Permission: the descriptor of a key, in the format it was stored in."""
+    """Get Permission: the descriptor of a key, in the format that is asked for."""
     key = request.headers.get("x-ms-file-permission-key")
     if key is None:
         raise missing_header("x-ms-file-permission-key")
     share = service.share(request)
     text = permission_of_key(service.store, share, key)
-    binary = text.startswith("binary:")
-    if binary != (wanted_format(request) == "binary"):
-        # Translating between SDDL and the binary form is not emulated; saying so is.
-        raise Refusal(
-            ErrorCode.FILE_INVALID_PERMISSION,
-            message="The emulator does not convert between SDDL and binary permissions.",
-        )
-    answer = {
-        "permission": text.removeprefix("binary:"),
-        **({"format": "binary"} if binary else {}),
-    }
+    if wanted_format(request) == "binary":
+        answer = {"permission": to_binary(text), "format": "binary"}
+    elif text.startswith(BINARY):
+        raise Refusal(CANNOT_CONVERT_TO_SDDL)
+    else:
+        answer = {"permission": text}
     return Response(200, [], json.dumps(answer, separators=(",", ":")).encode())
