@@ -5,6 +5,7 @@ import binascii
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,7 +85,10 @@ def find_certificate(
 
     if chain and key:
         return tls.given(chain, key)
-    return tls.make(made_in, host) if made_in else None
+    try:
+        return tls.make(made_in, host) if made_in else None
+    except ModuleNotFoundError as error:
+        raise click.BadParameter(_not_installed(error)) from error
 
 
 @click.command()
@@ -204,15 +208,8 @@ def emulator(
         _fail("give either --data DIR or --in-memory", _USAGE)
     if (tls_cert is None) != (tls_key is None) or (tls_cert and tls_self_signed):
         _fail("give --tls-cert and --tls-key together, or --tls-self-signed", _USAGE)
-    try:
-        from azfuse.emulator import server, tls
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "azfuse":
-            raise
-        _fail(
-            f"{error.name} is not installed: install it with pip install 'azfuse[emulator]'",
-            _TROUBLE,
-        )
+    _require_extra()
+    from azfuse.emulator import server, tls
     from azfuse.emulator.service import Settings
     from azfuse.emulator.setup import SetupError, build
 
@@ -224,43 +221,58 @@ def emulator(
         share_delete_seconds=share_delete_seconds,
         copy_seconds=copy_seconds,
     )
-    cleanup = ExitStack()
-    made_in = data / "tls" if data else None
-    if tls_self_signed and made_in is None:
-        made_in = Path(cleanup.enter_context(TemporaryDirectory(prefix="azfuse-emulator-")))
-    try:
-        faults = read_faults(faults_file, latency_ms, bandwidth_mib)
-        keys = parse_accounts(accounts) if accounts else {DEVELOPMENT_ACCOUNT: DEVELOPMENT_KEY}
-        app = build(
-            data,
-            keys,
-            shares=shares,
-            settings=settings,
-            faults=faults,
-        )
-        certificate = find_certificate(
-            tls_cert, tls_key, made_in if tls_self_signed else None, host
-        )
-        sock = server.bind(host, port)
-    except click.BadParameter as error:
-        _fail(error.message, _USAGE)
-    except (SetupError, server.CannotListen, tls.CertificateUnusable) as error:
-        _fail(str(error), _USAGE)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"{'https' if certificate else 'http'}://{shown}:{sock.getsockname()[1]}"
-
-    def ready() -> None:
-        click.echo(f"azfuse emulator listens on {address}")
-        for account, key in keys.items():
-            click.echo(connection_string(account, key, address))
-        if tls_self_signed and made_in:
-            click.echo(f"clients have to trust {made_in / 'ca.pem'}")
-        sys.stdout.flush()
-
-    with cleanup:
+    with ExitStack() as cleanup:
+        made_in = _directory_for_certificates(data, cleanup) if tls_self_signed else None
         try:
-            server.serve(app, sock, ready, certificate)
+            faults = read_faults(faults_file, latency_ms, bandwidth_mib)
+            keys = parse_accounts(accounts) if accounts else {DEVELOPMENT_ACCOUNT: DEVELOPMENT_KEY}
+            certificate = find_certificate(tls_cert, tls_key, made_in, host)
+            app = build(data, keys, shares=shares, settings=settings, faults=faults)
+            cleanup.callback(app.service.store.close)
+            sock = server.bind(host, port)
+        except click.BadParameter as error:
+            _fail(error.message, _USAGE)
+        except (SetupError, server.CannotListen, tls.CertificateUnusable) as error:
+            _fail(str(error), _USAGE)
+        address = address_of(host, sock.getsockname()[1], tls=certificate is not None)
+        try:
+            server.serve(app, sock, lambda: announce(address, keys, made_in), certificate)
         except OSError as error:
             _fail(str(error), _TROUBLE)
-        finally:
-            app.service.store.close()
+
+
+def _require_extra() -> None:
+    """End with one line if the packages of the extra are not there."""
+    try:
+        import azfuse.emulator.server  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "azfuse":
+            raise
+        _fail(_not_installed(error), _TROUBLE)
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    return f"{error.name} is not installed: install it with pip install 'azfuse[emulator]'"
+
+
+def _directory_for_certificates(data: Path | None, cleanup: ExitStack) -> Path:
+    """Return where certificates are made: beside the data, else where they vanish at the end."""
+    if data:
+        return data / "tls"
+    return Path(cleanup.enter_context(TemporaryDirectory(prefix="azfuse-emulator-")))
+
+
+def address_of(host: str, port: int, *, tls: bool) -> str:
+    """Return the address of the emulator as a URL without a path."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
+
+
+def announce(address: str, keys: Mapping[str, str], made_in: Path | None) -> None:
+    """Print that the emulator listens, and what clients need to reach it."""
+    click.echo(f"azfuse emulator listens on {address}")
+    for account, key in keys.items():
+        click.echo(connection_string(account, key, address))
+    if made_in:
+        click.echo(f"clients have to trust {made_in / 'ca.pem'}")
+    sys.stdout.flush()
