@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from azfuse.emulator import clock, crc64, entries, files, sas
+from azfuse.emulator import clock, crc64, entries, files, sas, tokens
 from azfuse.emulator.errors import CRC64_CONDITION_NOT_MET, Refusal, bad_header, bad_query
 from azfuse.emulator.file import refuse_read_only
 from azfuse.emulator.leases import check_file, is_pending, lease_id
@@ -32,6 +32,8 @@ MAX_SOURCE: Final = 2048 + 512
 _SMB_SINCE: Final = "2019-07-07"
 #: From this version on an error says how the source answered.
 _DETAILS_SINCE: Final = "2025-11-05"
+#: From this version on a token may speak for the source.
+_TOKENS_SINCE: Final = "2020-10-02"
 #: Conditions on the checksum of the source: whether it has to be equal.
 _CRC_CONDITIONS: Final = {
     "x-ms-source-content-crc64": True,
@@ -68,10 +70,20 @@ def _source_request(service: Service, request: Request) -> Request:
 
 
 def _authorize_source(service: Service, request: Request, source: Request, *, lent: bool) -> None:
-    """Check that the source may be read: by a SAS of its own, or by the key of the request."""
+    """Check that the source may be read: by its own SAS or token, or the key of the request."""
     if "sig" in source.query:
         try:
             sas.verify(source, OPERATIONS["GetFile"], service.keys, service.store, service.now())
+        except Refusal as refusal:
+            raise _unverified(request, refusal) from None
+        return
+    token = request.headers.get("x-ms-copy-source-authorization")
+    if token is not None and request.version >= _TOKENS_SINCE:
+        source.headers["authorization"] = token
+        if not service.settings.accept_tokens or not token.lower().startswith("bearer "):
+            raise _unverified(request, tokens.challenge())
+        try:
+            tokens.identify_bearer(source, service.now())
         except Refusal as refusal:
             raise _unverified(request, refusal) from None
         return

@@ -131,6 +131,23 @@ async def test_put_range_from_another_account(share, foreign):
     assert code(answer) == (404, "CannotVerifyCopySource")
 
 
+async def test_a_token_may_speak_for_the_source(app, share, foreign):
+    headers = {"x-ms-write": "update", "x-ms-range": "bytes=0-4",
+               "x-ms-copy-source": foreign.partition("?")[0],
+               "x-ms-copy-source-authorization": "Bearer token"}  # fmt: skip
+    answer = await share("PUT", "/share/source", "comp=range", headers)
+    assert code(answer) == (401, "CannotVerifyCopySource")
+    app.service.settings.accept_tokens = True
+    answer = await share("PUT", "/share/source", "comp=range", headers, version="2020-08-04")
+    assert code(answer) == (404, "CannotVerifyCopySource")
+    answer = await share("PUT", "/share/source", "comp=range", headers, version="2020-10-02")
+    assert answer.status_code == 201
+    assert (await share("GET", "/share/source")).content == b"there"
+    headers["x-ms-copy-source-authorization"] = "Bearer two words"
+    answer = await share("PUT", "/share/source", "comp=range", headers)
+    assert code(answer) == (401, "CannotVerifyCopySource")
+
+
 @pytest.mark.parametrize("name", ["x-ms-structured-body", "x-ms-structured-content-length"])
 async def test_structured_bodies_are_refused_and_said_to_be(share, name):
     value = "XSM/1.0; properties=crc64" if name.endswith("body") else "5"
