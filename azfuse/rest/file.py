@@ -128,8 +128,10 @@ class File(FileReading, FileRanges, FileLeases, FileLinks, FileHandles):
     ) -> Written:
         """Set File Properties: resize to *size* bytes, content headers, SMB or NFS properties.
 
-        What is left None stays, except for the change time, and for the last
-        write time where the size is given. Any one content header clears the others.
+        What is left None stays, except for the change time, for the last write time
+        where the size is given, and for the content headers: they stay where only the
+        size is given, and are cleared where one of them is given or where neither is
+        (recorded; the reference says otherwise).
         """
         fixed = {**lease_header(lease_id), **content_headers(content)}
         if size is not None:
