@@ -4,6 +4,7 @@
     request.py   what was asked           operations.py  which operation that is, and who may do it
     authorization.py  who may: sharedkey.py, sas.py (delegation.py), tokens.py; cors.py for browsers
     account.py share.py directory.py file.py ...   one handler an operation, named as the operation
+    features.py  settings of shares that only some accounts have, kept and given back
     store.py     SQLite names and properties (schema.py, shares.py, entries.py, snapshots.py),
                  sparse files for content (content.py, allocation.py)
     permissions.py  security descriptors by key; sddl.py reads and writes their two forms

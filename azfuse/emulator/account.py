@@ -6,6 +6,7 @@ from typing import Final
 
 from azfuse.emulator import clock, delegation
 from azfuse.emulator.errors import Refusal, bad_query
+from azfuse.emulator.features import feature_elements
 from azfuse.emulator.leases import share_headers
 from azfuse.emulator.policies import MAX_BODY, bad_xml, parse_document
 from azfuse.emulator.request import Request, Response, xml_response
@@ -123,6 +124,8 @@ def _properties(service: Service, request: Request, share: Share, holder: Share 
         state = tier_transition(service, settings)
         inner += element("AccessTierChangeTime", clock.http_date(settings.get("tier_changed", 0)))
         inner += element("AccessTierTransitionState", state) if state else ""
+        # None of them is older than the tiers.
+        inner += "".join(element(*feature) for feature in feature_elements(share, version))
         inner += element("DefaultEncryptionScope", "$account-encryption-key")
         inner += element("DenyEncryptionScopeOverride", "false")
     return f"<Properties>{inner}</Properties>"

@@ -12,6 +12,7 @@ from azfuse.emulator.errors import (
     bad_header,
     bad_query,
 )
+from azfuse.emulator.features import feature_headers, read_features
 from azfuse.emulator.leases import act_on_share, check_share, lease_id, share_headers, share_state
 from azfuse.emulator.names import check_share_name
 from azfuse.emulator.permissions import store_inherited
@@ -28,10 +29,6 @@ MAX_SNAPSHOTS: Final = 200
 DEFAULT_TIER: Final = "TransactionOptimized"
 _TIERS: Final = (DEFAULT_TIER, "Hot", "Cool", "Premium")
 _SQUASHES: Final = ("NoRootSquash", "RootSquash", "AllSquash")
-_SWITCHES: Final = {
-    "x-ms-enable-smb-directory-lease": "smb_directory_lease",
-    "x-ms-enable-snapshot-virtual-directory-access": "snapshot_directory",
-}
 
 
 def tier_transition(service: Service, settings: dict[str, Any]) -> str:
@@ -57,7 +54,7 @@ async def create_share(service: Service, request: Request) -> Response:
     protocol = request.headers.get("x-ms-enabled-protocols", "SMB").upper()
     if protocol not in ("SMB", "NFS"):
         raise bad_header("x-ms-enabled-protocols", protocol)
-    settings = {"tier_changed": clock.now(), **_settings(request)}
+    settings = {"tier_changed": clock.now(), **_settings(request, protocol)}
     share = make_share(
         service, request.account, request.share, quota=quota, protocol=protocol,
         settings=settings, metadata=request.metadata(),
@@ -95,7 +92,7 @@ def _quota(service: Service, request: Request) -> int | None:
     return quota
 
 
-def _settings(request: Request) -> dict[str, Any]:
+def _settings(request: Request, protocol: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     tier = request.headers.get("x-ms-access-tier")
     if tier is not None:
@@ -104,13 +101,11 @@ def _settings(request: Request) -> dict[str, Any]:
         settings |= {"tier": tier, "tier_changed": clock.now()}
     squash = request.headers.get("x-ms-root-squash")
     if squash is not None:
-        if squash not in _SQUASHES:
+        # SMB knows no root to squash.
+        if squash not in _SQUASHES or protocol != "NFS":
             raise bad_header("x-ms-root-squash", squash)
         settings["root_squash"] = squash
-    for name, key in _SWITCHES.items():
-        if name in request.headers:
-            settings[key] = request.flag(name)
-    return settings
+    return settings | read_features(request)
 
 
 def _holder(service: Service, request: Request) -> tuple[Share, Share | Snapshot]:
@@ -143,9 +138,7 @@ async def get_share_properties(service: Service, request: Request) -> Response:
         headers.append(("x-ms-root-squash", settings.get("root_squash", "NoRootSquash")))
     if version >= "2020-02-10":
         headers += share_headers(holder, clock.now())
-    for name, key in _SWITCHES.items():
-        if key in settings:
-            headers.append((name, str(settings[key]).lower()))
+    headers += feature_headers(share, version)
     return Response(200, [*headers, *metadata_headers(holder.metadata)])
 
 
@@ -158,13 +151,13 @@ async def get_share_metadata(service: Service, request: Request) -> Response:
 
 
 async def set_share_properties(service: Service, request: Request) -> Response:
-    """Set Share Properties: quota, tier, root squash and switches."""
+    """Set Share Properties: quota, tier, root squash and features."""
     quota = _quota(service, request)
     given = lease_id(request.headers, "x-ms-lease-id")
     share = service.share(request)
     check_share(share, given, clock.now(), needed=False)
     old = json.loads(share.settings)
-    settings = {**old, **_settings(request)}
+    settings = {**old, **_settings(request, share.protocol)}
     tier = old.get("tier", DEFAULT_TIER)
     if settings.get("tier", tier) != tier:
         settings["tier_from"] = tier
