@@ -28,7 +28,8 @@ MAX_POLICIES: Final = 5
 MAX_POLICY_ID: Final = 64
 #: Largest XML or JSON body that is read.
 MAX_BODY: Final = 256 * 1024
-_LETTERS: Final = frozenset("rcwdl")
+#: The permissions of a policy, in the order in which the service gives them back.
+_LETTERS: Final = "rcwdl"
 _NO_SACL: Final = "S:NO_ACCESS_CONTROL"
 
 
@@ -104,11 +105,11 @@ def _policies(body: bytearray) -> list[dict[str, str]]:
                     raise bad_xml() from None
         letters = item.findtext("AccessPolicy/Permission")
         if letters:
-            if not set(letters) <= _LETTERS:
+            if not set(letters) <= set(_LETTERS):
                 raise bad_xml()
-            policy["Permission"] = letters
+            policy["Permission"] = "".join(letter for letter in _LETTERS if letter in letters)
         policies.append(policy)
-    if len(policies) > MAX_POLICIES:
+    if len(policies) > MAX_POLICIES or len({p["Id"] for p in policies}) < len(policies):
         raise bad_xml()
     return policies
 

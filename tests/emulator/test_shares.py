@@ -225,6 +225,21 @@ async def test_access_policies(client):
         assert code(answer) == (400, "InvalidXmlDocument")
 
 
+async def test_policies_have_ids_of_their_own_and_letters_in_order(client):
+    await client.share("abc")
+    one = (
+        "<SignedIdentifier><Id>p</Id><AccessPolicy><Permission>ldcrw</Permission></AccessPolicy>"
+        "</SignedIdentifier>"
+    )
+    query = f"{SHARE}&comp=acl"
+    twice = f"<SignedIdentifiers>{one * 2}</SignedIdentifiers>".encode()
+    assert code(await client("PUT", "/abc", query, body=twice)) == (400, "InvalidXmlDocument")
+    body = f"<SignedIdentifiers>{one}</SignedIdentifiers>".encode()
+    assert (await client("PUT", "/abc", query, body=body)).status_code == 200
+    answer = await client("GET", "/abc", query)
+    assert xml(answer).findtext(".//Permission") == "rcwdl"
+
+
 async def test_service_properties(client):
     query = "restype=service&comp=properties"
     cors = (
