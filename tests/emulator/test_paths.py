@@ -294,6 +294,36 @@ async def test_handles(share):
     assert code(answer) == (400, "InvalidHeaderValue")
 
 
+async def test_only_directories_close_handles_recursively(share):
+    await share.file("/share/a", 1)
+    await share("PUT", "/share/d", "restype=directory")
+    headers = {"x-ms-handle-id": "*", "x-ms-recursive": "true"}
+    answer = await share("PUT", "/share/a", "comp=forceclosehandles", headers)
+    assert code(answer) == (400, "InvalidHeaderValue")
+    assert xml(answer).findtext("HeaderName") == "x-ms-recursive"
+    for path in ("/share/d", "/share"):
+        answer = await share("PUT", path, "restype=directory&comp=forceclosehandles", headers)
+        assert answer.status_code == 200
+    headers["x-ms-recursive"] = "false"
+    answer = await share("PUT", "/share/a", "comp=forceclosehandles", headers)
+    assert answer.status_code == 200
+
+
+async def test_pages_of_handles(share):
+    await share.file("/share/a", 1)
+    for marker in ("elsewhere", "1!9!eGdB", "2!4!eGdB"):
+        answer = await share("GET", "/share/a", f"comp=listhandles&marker={marker}")
+        assert code(answer) == (400, "InvalidQueryParameterValue")
+        assert xml(answer).findtext("QueryParameterName") == "marker"
+    answer = await share("GET", "/share/a", "comp=listhandles&marker=1!4!eGdB")
+    assert xml(answer).findtext("Marker") == "1!4!eGdB"
+    answer = await share("GET", "/share/a", "comp=listhandles&marker=&maxresults=1")
+    assert xml(answer).findtext("MaxResults") == "1"
+    for most in ("0", "-1"):
+        answer = await share("GET", "/share/a", f"comp=listhandles&maxresults={most}")
+        assert code(answer) == (400, "OutOfRangeQueryParameterValue")
+
+
 async def test_requests_the_service_does_not_know(share):
     assert code(await share("GET", "/share/a", "comp=nonsense"))[0] == 400
     assert code(await share("GET", "/share/a", "restype=nonsense"))[0] == 400
