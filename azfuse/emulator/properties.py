@@ -166,11 +166,17 @@ def _times(request: Request, now: int) -> dict[str, int]:
 
 
 def time_of_header(name: str, value: str) -> int:
-    """Read a time header; refuses with InvalidHeaderValue."""
+    """Read a time header; refuses with InvalidHeaderValue.
+
+    Also refused is what 64 bits of nanoseconds cannot hold, before 1677 and after 2262.
+    """
     try:
-        return wire.parse_time(value)
+        moment = wire.parse_time(value)
     except ValueError:
         raise bad_header(name, value) from None
+    if not -(2**63) <= moment < 2**63:
+        raise bad_header(name, value)
+    return moment
 
 
 def _attributes(request: Request, kind: Kind, *, creating: bool) -> FileAttributes | None:

@@ -4,6 +4,7 @@ import errno
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import pyfuse3
 
@@ -13,6 +14,11 @@ from azfuse.fuse.inodes import Inode
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import send_posix
 from azfuse.fuse.tree import Tree
+
+#: The earliest and the latest time that 64 bits of nanoseconds hold, in the years 1677 and
+#: 2262. Others become the nearest of them, as on disk file systems.
+_LATEST: Final = (2**63 - 1) // 100 * 100
+_EARLIEST: Final = -_LATEST
 
 
 class Setter:
@@ -40,7 +46,7 @@ class Setter:
         posix = self._wanted(inode, attr, fields)
         if fields.update_atime:
             inode.atime = attr.st_atime_ns
-        mtime = attr.st_mtime_ns // 100 * 100 if fields.update_mtime else None
+        mtime = _kept(attr.st_mtime_ns) if fields.update_mtime else None
         if posix == inode.posix and mtime is None:
             if fields.update_mode or fields.update_uid or fields.update_gid or fields.update_atime:
                 inode.ctime = self._now()
@@ -95,3 +101,8 @@ class Setter:
         if not inode.writers and inode.file is not None and inode.file.content.changed:
             # No close will come that could report an error: truncate(2) reports it.
             await self._files.flush(inode.file)
+
+
+def _kept(moment: int) -> int:
+    """Return a time as the share keeps it: in steps of 100 ns, within bounds."""
+    return min(max(moment, _EARLIEST), _LATEST) // 100 * 100

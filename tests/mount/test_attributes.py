@@ -223,3 +223,11 @@ def test_a_directory_of_the_share_as_root(share, mount):
             file.write(b"y")
         (m.path / "new").mkdir()
     assert share.names("a/b") == {"new"}
+
+
+def test_times_that_the_share_cannot_keep_become_the_nearest(here):
+    path = here / "file"
+    path.touch()
+    for asked, kept in ((2**40, 9223372036), (-(2**40), -9223372036), (-5, -5)):
+        os.utime(path, (0, asked))
+        assert int(path.stat().st_mtime) == kept
