@@ -8,7 +8,7 @@ bytes on the share that are still part of the file: a truncation that was not
 sent yet lowers it, and what lies beyond reads as zeros.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -283,6 +283,39 @@ class FileContent:
             for segment in block.segments:
                 if segment.flight == chunk.flight:
                     segment.flight = 0
+
+    # -- what to keep on local disk -------------------------------------------------------
+
+    def to_journal(self, *, everything: bool) -> list[tuple[int, Buffer]]:
+        """Return the dirty runs that the journal lacks, in order, and count them as journaled.
+
+        With *everything* also those that it has.
+        """
+        runs: list[tuple[int, Buffer]] = []
+        for index in sorted(self.blocks):
+            for segment in self.blocks[index].segments:
+                if segment.dirty and (everything or not segment.journaled):
+                    segment.journaled = True
+                    runs.append((segment.start, segment.data))
+        return runs
+
+    def restore(
+        self, size: int, remote_end: int, runs: Iterable[tuple[int, bytes]], *, cut: bool
+    ) -> list[int]:
+        """Take over what the journal kept of the file; return the indexes of the blocks touched.
+
+        With *cut* the file was cut to *remote_end* first; otherwise it may have grown
+        on the share since, and keeps that.
+        """
+        touched: list[int] = []
+        if cut:
+            touched += self.truncate(min(self.size, remote_end))
+            self.doubt_size()
+        for start, data in runs:
+            touched += self.write(start, data)
+        if size > self.size:
+            self.truncate(size)
+        return touched
 
     def _take_chunk(self, start: int, end: int) -> Chunk:
         self._flights += 1

@@ -42,3 +42,9 @@ class RemoteFile(Protocol):
     @property
     def takes_body(self) -> bool:
         """True if `create` can carry content (service version 2026-06-06)."""
+
+    def note(self) -> str | None:
+        """Return what the next mount needs to find or make the file again, for the journal.
+
+        None for a file that nobody will look for: it was unlinked.
+        """

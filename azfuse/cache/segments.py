@@ -26,7 +26,8 @@ class Segment:
     """A run of known bytes. `flight` is the number of the upload that carries it, 0 if none.
 
     `uploaded` bytes are clean because the share acknowledged them: a download that
-    is still under way may carry what was there before.
+    is still under way may carry what was there before. `journaled` bytes are on their
+    way to the journal or there: they are replaced, never changed.
     """
 
     start: int
@@ -34,6 +35,7 @@ class Segment:
     dirty: bool
     flight: int = 0
     uploaded: bool = False
+    journaled: bool = False
 
     @property
     def end(self) -> int:
@@ -146,19 +148,24 @@ class Block:
     @staticmethod
     def _part(segment: Segment, start: int, end: int) -> Segment:
         view = segment.view(start, end)
-        return Segment(start, view, segment.dirty, segment.flight, segment.uploaded)
+        return Segment(
+            start, view, segment.dirty, segment.flight, segment.uploaded, segment.journaled
+        )
 
     def _write_in_place(self, start: int, data: Buffer) -> bool:
         """Write into, or append to, a growing buffer; say whether that was possible.
 
-        Bytes in flight are left alone: the upload may still be reading them.
+        Bytes in flight, and on their way to the journal, are left alone: somebody may
+        still be reading them.
         """
         position = bisect_right(self.segments, start, key=_start) - 1
         if position < 0 or len(data) > GATHER_LIMIT:
             return False
         segment = self.segments[position]
         buffer = segment.data
-        if not (isinstance(buffer, bytearray) and segment.dirty and not segment.flight):
+        if not (isinstance(buffer, bytearray) and segment.dirty):
+            return False
+        if segment.flight or segment.journaled:
             return False
         end = start + len(data)
         if start > segment.end:

@@ -2,17 +2,21 @@
 
 A flush makes one pass (`upload.py`). Bytes written while it runs wait for the
 next. What fails stays dirty and is tried again: by the next fsync or close, and
-in the background with growing pauses.
+in the background with growing pauses. With a delay (`-o writeback`) a close only
+waits until everything is in the journal, and the upload follows.
 """
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import trio
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, FileContent
+from azfuse.cache.journal import Journal, Record
 from azfuse.cache.remote import RemoteFile
 from azfuse.cache.upload import Upload
 from azfuse.rest.errors import AzureFilesError
@@ -22,9 +26,18 @@ log = logging.getLogger(__name__)
 #: A file with this many dirty bytes is uploaded while the program still writes. Below it,
 #: everything waits for close, when the final length is known and costs no extra request.
 STREAM_BYTES: Final = 64 * 1024 * 1024
+#: A file with more dirty bytes than this is uploaded at close even with a delay: the bytes
+#: would take about as long to the disk, and the upload is not held up by latency.
+MOST_JOURNALED: Final = 64 * 1024 * 1024
+#: With more files than this waiting, a close waits for the share even with a delay.
+MOST_PENDING: Final = 20_000
+#: A record with this many bytes more than twice what is dirty is written anew.
+SLACK_BYTES: Final = 16 * 1024 * 1024
 #: Pauses between background tries after failures, in seconds: doubling, up to the second.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
+#: Least time between two looks at what is due, in seconds.
+_LOOK_PAUSE: Final = 0.05
 
 UPLOAD_ERRORS = (AzureFilesError, OSError)
 
@@ -33,26 +46,25 @@ class CachedFile:
     """A file's content and where it lives on the share, with the state of its uploads."""
 
     __slots__ = (
-        "__weakref__",
-        "content",
-        "dirty_since",
-        "failures",
-        "lock",
-        "remote",
-        "retry_at",
-        "scratch",
-    )
+        "__weakref__", "content", "due", "failures", "kept_cuts", "lock", "record", "remote",
+        "retry_at", "scratch",
+    )  # fmt: skip
 
     def __init__(self, content: FileContent, remote: RemoteFile) -> None:
         self.content = content
         self.remote = remote
         #: Held across the requests of an upload, and by a rename of the file.
         self.lock = trio.Lock()
-        self.dirty_since = 0.0
+        #: Monotonic time from which it is uploaded in the background.
+        self.due = 0.0
         self.failures = 0
         self.retry_at = 0.0
         #: Unlinked while open: its bytes go to the share only for want of memory.
         self.scratch = False
+        #: The file's record in the journal, if it has one.
+        self.record: Record | None = None
+        #: The cuts that were made when the record was last written, -1 where it may be incomplete.
+        self.kept_cuts = -1
 
 
 class WriteBack:
@@ -65,17 +77,25 @@ class WriteBack:
         transfers: trio.CapacityLimiter,
         clock: Callable[[], float],
         dirty_expire: float,
+        journal: Journal,
+        delay: float | None = None,
     ) -> None:
+        """*dirty_expire* and *delay* are seconds; without a *delay* a close waits for the share."""
         self._cache = cache
         self._nursery = nursery
         self._transfers = transfers
         self._clock = clock
         self._dirty_expire = dirty_expire
+        self._journal = journal
+        self._delay = delay
         self._stream_bytes = min(STREAM_BYTES, max(cache.dirty_limit // 2, BLOCK_SIZE))
         self._pending: dict[CachedFile, None] = {}
         self._uploading: set[CachedFile] = set()
+        #: So few at once that whoever asks in the foreground never queues behind hundreds.
+        self._background = trio.CapacityLimiter(transfers.total_tokens)
         self._progress = trio.Event()
         self._news = trio.Event()
+        self._next_look = 0.0
         self._last_error: AzureFilesError | OSError | None = None
 
     @property
@@ -83,12 +103,16 @@ class WriteBack:
         """The files whose content or attributes the share does not have yet."""
         return tuple(self._pending)
 
+    @property
+    def delays(self) -> bool:
+        """True if a close need not wait for the share."""
+        return self._delay is not None
+
     def note(self, file: CachedFile) -> None:
         """Take notice that *file* was written, truncated, created or has attributes to send."""
         if file not in self._pending:
             self._pending[file] = None
-            file.dirty_since = self._clock()
-            self._news.set()
+            self._schedule(file, self._dirty_expire)
         streaming = file.content.dirty_bytes >= self._stream_bytes and not file.scratch
         if streaming or self._cache.over_dirty:
             self._start(file, final=False)
@@ -97,6 +121,7 @@ class WriteBack:
         """Drop what is dirty: the file was unlinked, or was gone from the share."""
         self._pending.pop(file, None)
         self._cache.discard(file.content)
+        self._strike_out(file)
         self._signal()
 
     async def throttle(self) -> None:
@@ -107,6 +132,58 @@ class WriteBack:
             if not self._uploading and self._last_error is not None:
                 raise self._last_error
             await self._progress.wait()
+
+    async def close(self, file: CachedFile) -> None:
+        """Do what close(2) waits for: with a delay what `keep` does, else what `flush` does."""
+        too_much = file.content.dirty_bytes > MOST_JOURNALED or len(self._pending) > MOST_PENDING
+        if self._delay is None or too_much:
+            await self.flush(file)
+            return
+        if file not in self._pending:
+            return
+        try:
+            await self.keep(file)
+        except OSError as error:
+            log.warning("uploading at once instead: %s", error.strerror)
+            await self.flush(file)
+        else:
+            self._schedule(file, self._delay)
+
+    async def keep(self, file: CachedFile) -> None:
+        """Put everything written so far into the journal; return when it would survive a crash.
+
+        Raises OSError.
+        """
+        content, before = file.content, file.record
+        record = self._record_of(file)
+        if record is None:
+            return
+        cuts = content.truncations
+        whole = (
+            before is None
+            or file.kept_cuts != cuts
+            or self._journal.bytes_of(before.id) > 2 * content.dirty_bytes + SLACK_BYTES
+        )
+        runs = content.to_journal(everything=whole)
+        if not (whole or runs) and before == replace(record, moment=before.moment if before else 0):
+            return
+        file.record, file.kept_cuts = record, -1
+        await self._journal.put(record, runs, replace=whole)
+        file.kept_cuts = cuts
+
+    def restored(self, file: CachedFile, record: Record | None) -> None:
+        """Take notice of a file that was brought back from its *record* in the journal."""
+        if record is not None:
+            file.record = record
+        self._cache.touch(file.content, list(file.content.blocks))
+        self._pending[file] = None
+        self._schedule(file, 0.0)
+
+    def moved(self, file: CachedFile) -> None:
+        """Take notice that *file*, or what programs set of it, is noted otherwise now."""
+        if file.record is not None and (record := self._record_of(file)) is not None:
+            file.record = record
+            self._journal.note(record)
 
     async def flush(self, file: CachedFile, *, final: bool = True) -> None:
         """Bring everything written so far to the share; return when it is there.
@@ -129,29 +206,33 @@ class WriteBack:
             else:
                 file.failures = 0
                 file.retry_at = 0.0
-                file.dirty_since = self._clock()
                 self._last_error = None
                 # Only a final pass has sent the attributes too.
                 if final and not file.content.changed:
                     self._pending.pop(file, None)
+                    self._strike_out(file)
+                else:
+                    self._schedule(file, self._dirty_expire)
             finally:
                 self._signal()
 
     async def run(self) -> None:
-        """Upload in the background what has been dirty for too long. Runs until cancelled."""
+        """Upload in the background what is due. Runs until cancelled."""
         while True:
-            if not self._pending:
-                self._news = trio.Event()
-                await self._news.wait()
-            await trio.sleep(min(1.0, self._dirty_expire))
+            self._news = trio.Event()
             now = self._clock()
+            self._next_look = now + LONGEST_PAUSE
             for file in self.pending:
-                if (
-                    not file.scratch
-                    and file.dirty_since + self._dirty_expire <= now
-                    and file.retry_at <= now
-                ):
+                if file.scratch or file in self._uploading:
+                    continue
+                due = max(file.due, file.retry_at)
+                if due <= now:
                     self._start(file, final=True)
+                else:
+                    self._next_look = min(self._next_look, due)
+            with trio.move_on_after(self._next_look - now):
+                await self._news.wait()
+            await trio.sleep(_LOOK_PAUSE)
 
     async def drain(self) -> list[tuple[CachedFile, BaseException]]:
         """Upload everything; return the files that could not be uploaded, with the errors."""
@@ -175,6 +256,12 @@ class WriteBack:
 
     # -- in the background --------------------------------------------------------------
 
+    def _schedule(self, file: CachedFile, delay: float) -> None:
+        """Have *file* uploaded in *delay* seconds, whatever was said before."""
+        file.due = self._clock() + delay
+        if max(file.due, file.retry_at) < self._next_look:
+            self._news.set()
+
     def _start(self, file: CachedFile, *, final: bool) -> None:
         if file not in self._uploading and file.retry_at <= self._clock():
             self._uploading.add(file)
@@ -182,7 +269,8 @@ class WriteBack:
 
     async def _in_background(self, file: CachedFile, final: bool) -> None:
         try:
-            await self.flush(file, final=final)
+            async with self._background:
+                await self.flush(file, final=final)
         except UPLOAD_ERRORS as error:
             level = logging.WARNING if file.failures == 1 else logging.DEBUG
             log.log(
@@ -194,6 +282,8 @@ class WriteBack:
         finally:
             self._uploading.discard(file)
             self._signal()
+            if file in self._pending and max(file.due, file.retry_at) < self._next_look:
+                self._news.set()
 
     def _signal(self) -> None:
         self._progress.set()
@@ -209,3 +299,19 @@ class WriteBack:
             # A cut while it ran has kept bytes back that were written before.
             if not final or cuts == content.truncations:
                 return
+
+    # -- the journal --------------------------------------------------------------------
+
+    def _record_of(self, file: CachedFile) -> Record | None:
+        """Return the record of *file* as it is to be now, None where it is not worth one."""
+        content, note = file.content, file.remote.note()
+        if note is None:
+            return None
+        number = file.record.id if file.record is not None else self._journal.new_id()
+        cut = content.remote_end != content.remote_size
+        return Record(number, note, content.size, content.remote_end, cut, time.time())
+
+    def _strike_out(self, file: CachedFile) -> None:
+        if file.record is not None:
+            self._journal.forget(file.record.id)
+            file.record = None

@@ -44,6 +44,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       cache-size, readahead          sizes such as 512M (512M, 32M)
       max-transfers=N                range requests at once (16)
       dirty-expire, retry-timeout    seconds (5, 120)
+      writeback[=SECONDS]            close waits for a local journal, upload follows (off; 1)
       lease=off|auto|always          keep other writers off while uploading (auto)
       log-level, log-file, state-dir, foreground
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount

@@ -190,7 +190,7 @@ class Files:
             await self._writeback.flush(file)
 
     async def close(self, handle: FileHandle) -> None:
-        """Do what close(2) waits for: see that every byte is on the share.
+        """Do what close(2) waits for: see that every byte is on the share, or will be.
 
         Where nothing was written yet and the process has the file open still, by
         another descriptor, the close of that one will do.
@@ -198,8 +198,9 @@ class Files:
         untouched = not handle.file.content.size
         if untouched and holds(handle.pid, handle.inode.number):
             return
-        await self.flush(handle.file)
-        if handle.inode.writers <= 1:
+        if not handle.file.scratch:
+            await self._writeback.close(handle.file)
+        if handle.inode.writers <= 1 and not handle.file.content.changed:
             await self._leases.give_back(handle.inode)
 
     async def flush_below(self, directory: Inode) -> None:

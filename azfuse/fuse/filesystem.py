@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pyfuse3
 import trio
@@ -13,14 +14,16 @@ from pyfuse3 import FileNameT, InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
+from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
-from azfuse.cache.writeback import WriteBack
+from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.remote_file import InodeFile
+from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.space import Space
@@ -36,21 +39,31 @@ from azfuse.rest.transport import Transport
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """A file that could not be uploaded: path, dirty bytes, why; *kept* in the journal or lost."""
+
+    path: str
+    size: int
+    error: BaseException
+    kept: bool
+
+
 class FileSystem(Operations):
     """A share as pyfuse3 operations, with the tasks that work behind them.
 
-    After `running` has ended, `unsaved` lists what could not be uploaded: path,
-    number of dirty bytes, error.
+    After `running` has ended, `unsaved` lists what could not be uploaded.
     """
 
     def __init__(self, transport: Transport, share: str, settings: FileSystemSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.unsaved: list[tuple[str, int, BaseException]] = []
+        self.unsaved: list[Unsaved] = []
         self._share = Share(transport, share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
         self._instance = secrets.token_hex(4)
+        self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
         self.tree = Tree(
             Directory(transport, share, snapshot=settings.snapshot),
             File(transport, share, snapshot=settings.snapshot),
@@ -72,8 +85,10 @@ class FileSystem(Operations):
         with self._state.held(self._instance):
             async with trio.open_nursery() as nursery:
                 self._assemble(nursery)
+                nursery.start_soon(self._journal.run)
                 nursery.start_soon(self._writeback.run)
                 if not self.settings.read_only:
+                    await self._restorer.restore(self._state.is_alive)
                     nursery.start_soon(self._recover)
                 try:
                     async with trio.open_nursery() as errands:
@@ -88,7 +103,13 @@ class FileSystem(Operations):
         transfers = trio.CapacityLimiter(self.settings.max_transfers)
         reader = Reader(self._cache, nursery, transfers)
         self._writeback = WriteBack(
-            self._cache, nursery, transfers, trio.current_time, self.settings.dirty_expire
+            self._cache,
+            nursery,
+            transfers,
+            trio.current_time,
+            self.settings.dirty_expire,
+            self._journal,
+            self.settings.writeback,
         )
         self._leases = Leases(self.tree, self._state, self._instance)
         self.files = Files(
@@ -111,6 +132,7 @@ class FileSystem(Operations):
         self.forget_entry = _forget_entry
         self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree)
+        self._restorer = Restorer(self.tree, self._journal, self._writeback, self.files.new_file)
 
     @property
     def dirty_bytes(self) -> int:
@@ -121,14 +143,23 @@ class FileSystem(Operations):
         if self._writeback.pending:
             log.info("uploading %d dirty bytes", self._cache.dirty)
         for file, error in await self._writeback.drain():
-            path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
-            self.unsaved.append((path, file.content.dirty_bytes, error))
-            log.error("%s: %d bytes could not be uploaded: %s", path, file.content.dirty_bytes,
-                      error)  # fmt: skip
+            self.unsaved.append(await self._save_here(file, error))
         for inode in list(self.tree.table):
             if inode.hidden and inode.facts is not None:
                 await self.namespace.discard_hidden(inode)
             await self._leases.give_back(inode)
+
+    async def _save_here(self, file: CachedFile, error: BaseException) -> Unsaved:
+        """Keep what could not be uploaded for the next mount."""
+        path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
+        size, kept = file.content.dirty_bytes, True
+        log.error("%s: %d bytes could not be uploaded: %s", path, size, error)
+        try:
+            await self._writeback.keep(file)
+        except OSError as trouble:
+            kept = False
+            log.critical("%s: nor could they be kept here: %s", path, trouble.strerror)
+        return Unsaved(path, size, error, kept=kept)
 
     async def _recover(self) -> None:
         """Clear away what mounts of this machine left on the share when they were killed."""

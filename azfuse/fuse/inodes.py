@@ -149,6 +149,9 @@ class InodeTable:
         """Return the inode the kernel calls *number*."""
         return self._by_number[number]
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._by_number
+
     def by_file_id(self, file_id: int) -> Inode | None:
         """Return the inode with this id on the share, if it is known."""
         return self._by_file_id.get(file_id)

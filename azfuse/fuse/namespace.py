@@ -270,15 +270,51 @@ class Namespace:
             if flags & _RENAME_NOREPLACE:
                 raise FileExistsError(errno.EEXIST, "the target exists")
             _check_types(source, target)
-        async with AsyncExitStack() as stack:
-            if source.is_local and source.file is not None:
-                await self._writeback.flush(source.file)
-            await stack.enter_async_context(self._quiet(source, target))
-            replace = await self._make_room(target)
-            await self._move(source, target, new_parent, new_name, replace=replace)
+        await self._ready_to_move(source, target)
+        async with self._quiet(source, target):
+            if source.is_local and target is None and source.file is not None:
+                self._move_here(source, new_parent, new_name)
+            else:
+                replace = await self._make_room(target)
+                await self._move(source, target, new_parent, new_name, replace=replace)
+        for file in self._below(source):
+            self._writeback.moved(file)
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)
+
+    async def _ready_to_move(self, source: Inode, target: Inode | None) -> None:
+        """Send what must be on the share before *source* can be moved there.
+
+        A new file that nothing has to make room for moves here alone. What the journal
+        notes of others says where they are, so they go first.
+        """
+        if source.is_local and source.file is not None:
+            if target is not None or not self._writeback.delays:
+                await self._writeback.flush(source.file)
+            return
+        async with trio.open_nursery() as nursery:
+            for file in self._below(source):
+                if file.record is not None:
+                    nursery.start_soon(self._writeback.flush, file)
+
+    def _move_here(self, source: Inode, new_parent: Inode, new_name: str) -> None:
+        """Move a file that the share does not have yet."""
+        self._check_path(new_parent, new_name)
+        self._tree.detach(source)
+        self._tree.attach(source, new_parent, new_name)
+        source.ctime = self._now() // 100 * 100
+
+    def _below(self, source: Inode) -> list[CachedFile]:
+        """Return the file of *source*, or those below it that wait to be uploaded."""
+        if not source.is_directory:
+            return [source.file] if source.file is not None else []
+        files = []
+        for file in self._writeback.pending:
+            remote = file.remote
+            if isinstance(remote, InodeFile) and source in remote.inode.ancestors():
+                files.append(file)
+        return files
 
     async def _make_room(self, target: Inode | None) -> bool:
         """Prepare for *target* to be replaced; say whether the service is to replace it."""
@@ -346,12 +382,7 @@ class Namespace:
         that still went to the old name could end in another file.
         """
         moving = {inode for inode in inodes if inode is not None}
-        files = {inode.file for inode in moving if inode.file is not None}
-        directories = {inode for inode in moving if inode.is_directory}
-        for file in self._writeback.pending if directories else ():
-            remote = file.remote
-            if isinstance(remote, InodeFile) and directories & set(remote.inode.ancestors()):
-                files.add(file)
+        files = {file for inode in moving for file in self._below(inode)}
         async with AsyncExitStack() as stack:
             for file in _in_order(files):
                 await stack.enter_async_context(file.lock)

@@ -8,6 +8,7 @@ from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import LOST, Leases
+from azfuse.fuse.notes import Note
 from azfuse.fuse.tree import Tree, attributes_of
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Body, SmbSettings, Written
@@ -171,6 +172,10 @@ class InodeFile:
         if self._leases is not None and not inode.writers:
             # No close will come that could do it.
             await self._leases.give_back(inode)
+
+    def note(self) -> str | None:
+        """Return what the next mount needs to know of the file; None once it was unlinked."""
+        return None if self._inode.hidden else Note.of(self._inode).text()
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""

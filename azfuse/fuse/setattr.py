@@ -80,6 +80,7 @@ class Setter:
             inode.attributes_pending |= posix != before
             inode.mtime_pinned |= mtime is not None
             self._writeback.note(inode.file)
+            self._writeback.moved(inode.file)
             return
         try:
             await send_posix(self._tree, inode, mtime=mtime)

@@ -33,6 +33,9 @@ class FileSystemSettings:
     max_transfers: int = 16
     #: Dirty data older than this is uploaded even while its file stays open.
     dirty_expire: float = 5.0
+    #: None: a close waits for the share. Else it waits for the journal, and the upload
+    #: begins after so many seconds.
+    writeback: float | None = None
     lease: Literal["off", "auto", "always"] = "auto"
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path

@@ -87,6 +87,10 @@ class MountState:
             os.close(descriptor)
         return True
 
+    def is_alive(self, instance: str) -> bool:
+        """Say whether *instance* is a mount of this machine that is running."""
+        return self._lock_path(instance).exists() and not self.is_dead(instance)
+
     def remember_lease(self, lease: HeldLease) -> None:
         """Write down a lease before it is used. Raises OSError where that is impossible."""
         self._change_leases(

@@ -49,6 +49,7 @@ class MountOptions:
     readahead: int = 32 * 1024 * 1024
     max_transfers: int = 16
     dirty_expire: float = 5.0
+    writeback: float | None = None
     retry_timeout: float = 120.0
     lease: LeaseUse = "auto"
     snapshot: str | None = None
@@ -80,6 +81,7 @@ class MountOptions:
             readahead=self.readahead,
             max_transfers=self.max_transfers,
             dirty_expire=self.dirty_expire,
+            writeback=self.writeback,
             lease=self.lease,
             state_dir=state_dir,
         )
@@ -191,6 +193,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "readahead": _size,
     "max-transfers": lambda name, text: _number(name, text, least=1, most=256),
     "dirty-expire": _seconds,
+    "writeback": _seconds,
     "retry-timeout": _seconds,
     "lease": _word("off", "auto", "always"),
     "snapshot": _snapshot,
@@ -199,6 +202,8 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "log-level": _word("debug", "info", "warning", "error"),
     "log-file": _path,
 }
+#: What options with a value mean without one.
+_BARE: Final = {"writeback": "1"}
 #: Options without a value: name -> field and what to put there.
 _FLAGS: Final[dict[str, tuple[str, bool]]] = {
     "ro": ("read_only", True),
@@ -265,6 +270,7 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
                     "use -o credentials=FILE or the environment"
                 )
             if name in _VALUES:
+                value = _BARE.get(name) if value is None else value
                 if value is None:
                     raise UsageError(f"option {written} needs a value: {written}=...")
                 fields[name.replace("-", "_")] = _VALUES[name](written, value)

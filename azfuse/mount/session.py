@@ -44,12 +44,32 @@ SYNC_TIMEOUT: Final = 10.0
 PROGRESS_INTERVAL: Final = 5.0
 
 
+class UnsavedFile(Protocol):
+    """A file that could not be uploaded."""
+
+    @property
+    def path(self) -> str:
+        """Path on the share."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that the share does not have."""
+
+    @property
+    def error(self) -> BaseException:
+        """Why."""
+
+    @property
+    def kept(self) -> bool:
+        """True if the next mount will upload it, False if it is lost."""
+
+
 class ServedFileSystem(Protocol):
     """What a session needs of a file system, beside being a pyfuse3.Operations."""
 
     @property
-    def unsaved(self) -> Sequence[tuple[str, int, BaseException]]:
-        """After `running` has ended: path, bytes and error of what could not be uploaded."""
+    def unsaved(self) -> Sequence[UnsavedFile]:
+        """After `running` has ended: what could not be uploaded."""
 
     def running(self) -> AbstractAsyncContextManager[object]:
         """Run background tasks; at the end, upload what is dirty."""
@@ -212,15 +232,25 @@ class Session:
         self._saving.set()
 
     def _report_unsaved(self, file_system: ServedFileSystem) -> None:
-        unsaved = file_system.unsaved
-        if not unsaved:
-            return
-        for path, size, error in unsaved:
-            log.critical("NOT SAVED: %s: %d bytes are lost: %s", path, size, error)
-        path, _, error = unsaved[0]
-        raise MountError(
-            f"{len(unsaved)} files could not be saved and have lost data, {path!r} first: {error}"
-        )
+        lost = [file for file in file_system.unsaved if not file.kept]
+        kept = [file for file in file_system.unsaved if file.kept]
+        for file in lost:
+            log.critical("NOT SAVED: %s: %d bytes are lost: %s", file.path, file.size, file.error)
+        if lost:
+            raise MountError(
+                f"{_files(lost)} could not be saved and lost data, {lost[0].path!r} first: "
+                f"{lost[0].error}"
+            )
+        if kept:
+            raise MountError(
+                f"{_files(kept)} could not be uploaded; the data is kept in "
+                f"{self._plan.settings.state_dir} and goes up with the next mount of the share "
+                f"({kept[0].path!r}: {kept[0].error})"
+            )
+
+
+def _files(files: Sequence[UnsavedFile]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
     python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
     FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
 
-FAKE_UNSAVED=1 makes it fail to save, FAKE_DRAIN=N take N seconds for it,
+FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N seconds,
 FAKE_BROKEN=1 raise while it serves, FAKE_EXIT=1 end the kernel session at once.
 """
 
@@ -19,6 +19,7 @@ import pyfuse3
 import trio
 
 from azfuse.cli import main as cli
+from azfuse.fuse.filesystem import Unsaved
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount import helper
 from azfuse.rest.transport import Transport
@@ -31,7 +32,7 @@ class FileSystem(pyfuse3.Operations):
         super().__init__()
         del transport, share
         self._settings = settings
-        self.unsaved: list[tuple[str, int, BaseException]] = []
+        self.unsaved: list[Unsaved] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -40,7 +41,9 @@ class FileSystem(pyfuse3.Operations):
         yield
         await trio.sleep(float(os.environ.get("FAKE_DRAIN", "0")))
         if os.environ.get("FAKE_UNSAVED"):
-            self.unsaved.append(("a/b.txt", 4096, OSError(errno.EIO, "the service is away")))
+            error = OSError(errno.EIO, "the service is away")
+            kept = os.environ["FAKE_UNSAVED"] == "kept"
+            self.unsaved.append(Unsaved("a/b.txt", 4096, error, kept=kept))
 
     async def _end_session(self) -> None:
         pyfuse3.terminate()

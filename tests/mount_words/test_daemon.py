@@ -112,12 +112,18 @@ def test_unmount_waits_for_the_data(azfuse, mounted, mount_point):
 def test_data_that_could_not_be_saved_is_shouted_about(azfuse, mounted, mount_point, tmp_path):
     mounted(FAKE_UNSAVED="1")
     line = only_sentence(azfuse("unmount", str(mount_point)), 1)
-    assert "1 files could not be saved" in line
+    assert "1 file could not be saved and lost data" in line
     assert "a/b.txt" in line
     log = (tmp_path / "log").read_text()
     assert "NOT SAVED: a/b.txt: 4096 bytes are lost: [Errno 5] the service is away" in log
     # Said once; the mount point is free again.
     assert "is not mounted" in only_sentence(azfuse("unmount", str(mount_point)), 2)
+
+
+def test_data_that_is_kept_for_the_next_mount_is_said_to_be(azfuse, mounted, mount_point):
+    mounted(FAKE_UNSAVED="kept")
+    line = only_sentence(azfuse("unmount", str(mount_point)), 1)
+    assert "1 file could not be uploaded; the data is kept in" in line
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

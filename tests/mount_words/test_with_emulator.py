@@ -129,7 +129,7 @@ def wait_until(action: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def test_what_cannot_be_saved_at_unmount_is_said(tmp_path):
+def test_what_cannot_be_saved_at_unmount_is_said_and_goes_up_with_the_next_mount(tmp_path):
     with Stage(1, mount_options="retry-timeout=1,dirty-expire=3600,lease=off") as stage:
         path = stage.share / "file"
         path.write_bytes(b"before")
@@ -141,10 +141,17 @@ def test_what_cannot_be_saved_at_unmount_is_said(tmp_path):
             assert holder.stdout.readline() == b"written\n"
             stage.stop_emulator()
             holder.kill()
-        with pytest.raises(MountError, match="could not be saved"):
+        with pytest.raises(MountError, match="could not be uploaded; the data is kept"):
             stage.unmount()
-        assert "NOT SAVED: file: 6 bytes" in Path(stage.root, "mount.log").read_text()
+        log = Path(stage.root, "mount.log")
+        assert "file: 6 bytes could not be uploaded" in log.read_text()
         stage.start_emulator()
+        stage.mount()
+        assert "file: 6 bytes of an earlier mount will be uploaded" in log.read_text()
+        assert path.read_bytes() == b"during"
+        stage.unmount()
+        stage.mount()
+        assert path.read_bytes() == b"during"
 
 
 HOLD = """

@@ -8,6 +8,7 @@ two separate actions, so everything may happen in between. Other writers too.
 import errno
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 from unittest import mock
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
+from azfuse.cache.journal import Journal
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
@@ -56,6 +58,9 @@ class FakeRemote:
     @property
     def etag(self) -> str:
         return etag_of_time(self.clock)
+
+    def note(self) -> None:
+        """Nothing is kept in a journal."""
 
     def changed(self) -> str:
         self.clock += 1000
@@ -150,7 +155,8 @@ class Scene:
         self.file = CachedFile(self.content, self.remote)
         transfers = trio.CapacityLimiter(16)
         self.reader = Reader(self.cache, nursery, transfers)
-        self.writeback = WriteBack(self.cache, nursery, transfers, lambda: 0.0, 1e9)
+        journal = Journal(Path("never-used"), "test")
+        self.writeback = WriteBack(self.cache, nursery, transfers, lambda: 0.0, 1e9, journal)
         self.tasks = 0
         if new:
             self.writeback.note(self.file)

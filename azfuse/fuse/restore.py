@@ -1,0 +1,135 @@
+"""Taking up what mounts before this one kept in the journal, as if it had just been written.
+
+The files become dirty again and go up like all others. Whatever cannot go back to
+its place, because the directory is gone or something else has the name, becomes a
+file of its own beside it: nothing is overwritten that the earlier mount did not
+know, and nothing is lost.
+"""
+
+import logging
+from collections.abc import Callable
+
+from azfuse.cache.journal import Journal, Record
+from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.notes import Note
+from azfuse.fuse.tree import Tree
+from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.wire import MAX_COMPONENT
+
+log = logging.getLogger(__name__)
+
+#: Put behind the name of a file that could not go back to its place.
+RECOVERED = ".azfuse-recovered"
+
+
+class Restorer:
+    """Brings records of the journal back into the tree and among the dirty files."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        journal: Journal,
+        writeback: WriteBack,
+        new_file: Callable[[Inode], CachedFile],
+    ) -> None:
+        self._tree = tree
+        self._journal = journal
+        self._writeback = writeback
+        self._new_file = new_file
+
+    async def restore(self, alive: Callable[[str], bool]) -> int:
+        """Take up the records of mounts that are not *alive* any more; return how many.
+
+        What cannot be taken up now stays in the journal for the next mount.
+        """
+        try:
+            records = await self._journal.left_behind(alive)
+        except OSError as error:
+            log.warning("data of an earlier mount waits, but %s", error.strerror)
+            return 0
+        done = 0
+        for record in records:
+            try:
+                done += await self._take_up(record)
+            except (AzureFilesError, OSError, ValueError) as error:
+                log.warning("data of an earlier mount stays in the journal: %s", error)
+        return done
+
+    async def _take_up(self, record: Record) -> bool:
+        note = Note.read(record.note)
+        root = self._tree.root.path
+        if root and not note.path.startswith(root + "/"):
+            return False  # a mount of another directory of the share will see it
+        *directories, name = note.path.removeprefix(root).strip("/").split("/")
+        parent = await self._directory(directories)
+        found = await self._tree.lookup(parent, name) if parent is not None else None
+        if note.file_id and found is not None and found.file_id == note.file_id:
+            inode = found
+        else:
+            inode = await self._make(note, parent, name, found)
+        runs = await self._journal.take_over(record.id)
+        if inode.file is None:
+            inode.file = self._new_file(inode)
+        merges = inode.file.record is not None
+        note.apply(inode)
+        inode.file.content.restore(record.size, record.remote_end, runs, cut=record.cut)
+        self._writeback.restored(inode.file, None if merges else record)
+        if merges:  # two mounts had written to it: one record will do
+            await self._writeback.keep(inode.file)
+            self._journal.forget(record.id)
+        elif inode.path != note.path or inode.is_local != (note.file_id == 0):
+            await self._writeback.keep(inode.file)
+        log.info("%s: %d bytes of an earlier mount will be uploaded", inode.path,
+                 inode.file.content.dirty_bytes)  # fmt: skip
+        return True
+
+    async def _directory(self, names: list[str]) -> Inode | None:
+        """Return the directory at *names* below the root, None where there is none."""
+        inode: Inode | None = self._tree.root
+        for name in names:
+            inode = await self._tree.lookup(inode, name) if inode is not None else None
+            if inode is None or not inode.is_directory:
+                return None
+        return inode
+
+    async def _make(
+        self, note: Note, parent: Inode | None, name: str, found: Inode | None
+    ) -> Inode:
+        """Make the inode of a file that is to be created, in its place or beside it."""
+        tree = self._tree
+        if found is not None and not note.file_id and _is_ours(found, note):
+            # The earlier mount had begun: what it created is replaced by the whole.
+            tree.vanish(found)
+            tree.table.drop(found)
+        elif found is not None or note.file_id or parent is None:
+            parent = parent or tree.root
+            name = await self._free_name(parent, name)
+            log.warning(
+                "%s is gone or was replaced since an earlier mount wrote to it: "
+                "what it wrote is saved as %s",
+                note.path,
+                f"{parent.path}/{name}".lstrip("/"),
+            )
+        number = note.number if note.number not in tree.table else tree.table.new_local_number()
+        inode = Inode(number, parent, name, note.posix, None)
+        inode.atime = note.mtime
+        inode.fresh = True
+        inode.xattrs = dict(note.xattrs)
+        tree.table.add(inode)
+        tree.attach(inode, parent or tree.root, name)
+        return inode
+
+    async def _free_name(self, parent: Inode, name: str) -> str:
+        stem, count = name[: MAX_COMPONENT - len(RECOVERED) - 8], 1
+        while True:
+            free = f"{stem}{RECOVERED}" if count == 1 else f"{stem}{RECOVERED}-{count}"
+            if await self._tree.lookup(parent, free) is None:
+                return free
+            count += 1
+
+
+def _is_ours(found: Inode, note: Note) -> bool:
+    """Say whether *found* is what the noted mount had created before it ended."""
+    facts = found.facts
+    return facts is not None and not facts.is_directory and facts.creation_time == note.born
