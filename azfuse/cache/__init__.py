@@ -20,5 +20,6 @@ of the same file, and a rename must not move a file under them.
 Life of a byte: written (dirty) -> taken by an upload (dirty, in flight) ->
 acknowledged (clean) -> evicted. A byte written again while in flight is a new
 dirty byte; the acknowledgement of the old one does not touch it. An upload that
-fails puts its bytes back to dirty.
+fails puts its bytes back to dirty. Dirty zeros over what is known to be a hole are
+acknowledged without travelling (zeros.py).
 """

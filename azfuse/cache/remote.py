@@ -29,6 +29,9 @@ class RemoteFile(Protocol):
     async def put_range(self, offset: int, length: int, body: Body) -> str:
         """Put Range (update)."""
 
+    async def clear_range(self, offset: int, length: int) -> str:
+        """Put Range (clear): make *length* bytes zero, however many."""
+
     async def settle(self) -> None:
         """Send what programs set of mode, owner and times while content was still dirty."""
 

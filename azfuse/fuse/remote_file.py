@@ -129,7 +129,7 @@ class InodeFile:
     async def put_range(self, offset: int, length: int, body: Body) -> str:
         """Put Range."""
         self._tree.moved_bytes += length
-        mode: Literal["preserve"] | None = "preserve" if self._keeps_mtime else None
+        mode = self._time_of_ranges
         return await self._change(
             lambda path: self._tree.file.put_range(
                 path,
@@ -138,6 +138,16 @@ class InodeFile:
                 body,
                 lease_id=self._inode.lease_id,
                 last_write_time=mode,
+            )
+        )
+
+    async def clear_range(self, offset: int, length: int) -> str:
+        """Put Range (clear)."""
+        self._tree.moved_bytes += length
+        mode = self._time_of_ranges
+        return await self._change(
+            lambda path: self._tree.file.clear_range(
+                path, offset, length, lease_id=self._inode.lease_id, last_write_time=mode
             )
         )
 
@@ -186,6 +196,10 @@ class InodeFile:
     def _keeps_mtime(self) -> bool:
         return self._inode.mtime_pinned or self._inode.fresh
 
+    @property
+    def _time_of_ranges(self) -> Literal["preserve"] | None:
+        return "preserve" if self._keeps_mtime else None
+
     async def _change(self, request: Callable[[str], Awaitable[Written]], **changes: object) -> str:
         asked = self._tree.clock()
         try:
@@ -209,6 +223,7 @@ class InodeFile:
         leases.lost(inode)
         if inode.file is not None:
             inode.file.content.continuous = False
+            inode.file.content.doubt_holes()
         raise OSError(errno.EIO, "the file's lease was broken") from error
 
     async def _at_path(self, request: Callable[[str], Awaitable[T]]) -> T:

@@ -45,8 +45,10 @@ class Waiting:
 class FakeRemote:
     """One file on a share. Every request waits twice, until the test lets it go on."""
 
-    def __init__(self, data: bytes | None, *, takes_body: bool) -> None:
+    def __init__(self, data: bytes | None, *, takes_body: bool, leases: bool = False) -> None:
         self.data = bytearray(data or b"")
+        self.leases = leases
+        self.leased = False
         self.exists = data is not None
         self.takes_body = takes_body
         self.waiting: list[Waiting] = []
@@ -118,12 +120,30 @@ class FakeRemote:
 
         return await self._request(effect)
 
+    async def clear_range(self, offset: int, length: int) -> str:
+        def effect() -> str:
+            if offset + length > len(self.data):
+                raise OSError(errno.EINVAL, "InvalidRange")
+            self.data[offset : offset + length] = bytes(length)
+            return self.changed()
+
+        return await self._request(effect)
+
     async def lease(self, requests: int, *, growing: bool) -> str | None:
-        await trio.lowlevel.checkpoint()
-        return None
+        """Lease where `-o lease=auto` does; the lease ends with the upload that is final."""
+        if not self.leases or (not self.leased and requests < 2 and not growing):
+            await trio.lowlevel.checkpoint()
+            return None
+
+        def effect() -> str:
+            self.leased = True
+            return self.etag
+
+        return await self._request(effect)
 
     async def settle(self) -> None:
         await trio.lowlevel.checkpoint()
+        self.leased = False
 
     @staticmethod
     async def _bytes(body: Body) -> bytes:
@@ -135,13 +155,15 @@ class FakeRemote:
 class Scene:
     """One file, its caches and tasks, and what the bytes ought to be."""
 
-    def __init__(self, nursery: trio.Nursery, *, new: bool, takes_body: bool) -> None:
+    def __init__(self, nursery: trio.Nursery, *, new: bool, takes_body: bool, leases: bool) -> None:
         start = None if new else b"A" * 40
-        self.remote = FakeRemote(start, takes_body=takes_body)
+        self.remote = FakeRemote(start, takes_body=takes_body, leases=leases)
         self.seen = bytearray(start or b"")
         #: When each byte was last written, cut or taken over, to tell what a task could see.
         self.stamps = [0] * len(self.seen)
         self.now = 0
+        #: When others last wrote each byte.
+        self.foreign: dict[int, int] = {}
         #: Others wrote since the file was last opened: what is read may be theirs or not.
         self.others = False
         self.nursery = nursery
@@ -177,8 +199,10 @@ class Scene:
 
     def others_write(self, offset: int, length: int, value: int) -> None:
         end = min(offset + length, len(self.remote.data))
-        if self.remote.exists and offset < end:
+        if self.remote.exists and offset < end and not self.remote.leased:
+            self.now += 1
             self.remote.data[offset:end] = bytes([value]) * (end - offset)
+            self.foreign.update(dict.fromkeys(range(offset, end), self.now))
             self.remote.changed()
             self.others = True
 
@@ -230,10 +254,13 @@ class Scene:
             return
         finally:
             self.tasks -= 1
-        if self.others:
-            return
+        self.check_share(began, stamps)
+
+    def check_share(self, began: int, stamps: list[int]) -> None:
+        """Check that what was written until *began* is on the share, if nobody wrote since."""
         for position, stamp in enumerate(stamps[: len(self.seen)]):
-            if self.stamps[position] == stamp <= began:
+            ours = self.foreign.get(position, -1) < stamp
+            if self.stamps[position] == stamp <= began and ours:
                 assert self.remote.data[position] == self.seen[position], (
                     f"byte {position} was acknowledged and is not on the share"
                 )
@@ -262,9 +289,9 @@ class Scene:
             await self.writeback.flush(self.file)
         assert not self.content.changed
         assert not self.writeback.pending
+        self.check_share(self.now, self.stamps)
         if not self.others:
             assert self.remote.data == self.seen
-        if not self.others:
             assert await self._all() == self.seen
         self.open()
         assert await self._all() == self.remote.data
@@ -289,7 +316,8 @@ class Scene:
 
 offsets = st.integers(0, LONGEST)
 lengths = st.integers(1, 2 * BLOCK)
-values = st.integers(1, 255)
+#: Half of what programs write is zeros.
+values = st.one_of(st.integers(1, 255), st.just(0))
 own = st.one_of(
     st.tuples(st.just("write"), offsets, lengths, values),
     st.tuples(st.just("truncate"), offsets),
@@ -303,10 +331,10 @@ own = st.one_of(
 foreign = st.tuples(st.just("others_write"), offsets, lengths, values)
 
 
-def play(actions, *, new=False, takes_body=True) -> None:
+def play(actions, *, new=False, takes_body=True, leases=False) -> None:
     async def scene() -> None:
         async with trio.open_nursery() as nursery:
-            stage = Scene(nursery, new=new, takes_body=takes_body)
+            stage = Scene(nursery, new=new, takes_body=takes_body, leases=leases)
             for name, *args in actions:
                 if name in ("read", "flush"):
                     stage.start(getattr(stage, name), *args)
@@ -323,6 +351,8 @@ def play(actions, *, new=False, takes_body=True) -> None:
             stack.enter_context(mock.patch(f"{path}.BLOCK_SIZE", BLOCK))
         stack.enter_context(mock.patch("azfuse.cache.readahead.PAGE", 4))
         stack.enter_context(mock.patch("azfuse.cache.readahead.FIRST_READ", 4))
+        for name, size in (("LONG_RUN", 16), ("GRAIN", 4), ("PAGE", 2)):
+            stack.enter_context(mock.patch(f"azfuse.cache.zeros.{name}", size))
         stack.enter_context(mock.patch("azfuse.cache.upload.FIRST_ALLOCATION", 2 * LONGEST))
         trio.run(scene)
 
@@ -331,15 +361,15 @@ plenty = settings(max_examples=300, deadline=None)
 
 
 @plenty
-@given(st.lists(own, max_size=30), st.booleans(), st.booleans())
-def test_programs_alone(actions, new, takes_body):
-    play(actions, new=new, takes_body=takes_body)
+@given(st.lists(own, max_size=30), st.booleans(), st.booleans(), st.booleans())
+def test_programs_alone(actions, new, takes_body, leases):
+    play(actions, new=new, takes_body=takes_body, leases=leases)
 
 
 @plenty
-@given(st.lists(st.one_of(own, own, own, foreign), max_size=30))
-def test_with_other_writers(actions):
-    play(actions)
+@given(st.lists(st.one_of(own, own, own, foreign), max_size=30), st.booleans(), st.booleans())
+def test_with_other_writers(actions, new, leases):
+    play(actions, new=new, leases=leases)
 
 
 DONE = ("answer", 0, "done")
@@ -371,6 +401,28 @@ def test_a_cut_between_the_requests_of_an_upload():
         ("write", 40, 20, 1), ("flush",), DONE, ("truncate", 0), ("write", 0, 10, 2),
         DONE, DONE, DONE, ("flush",), DONE, DONE, DONE, DONE, DONE,
     ])  # fmt: skip
+
+
+ZEROS = ("write", 0, BLOCK + 16, 0)
+MINE = ("write", 0, 4, 7)
+THEIRS = ("others_write", BLOCK + 4, 4, 2)
+
+
+def test_zeros_over_what_others_wrote_after_the_file_was_created():
+    flushed = [("flush",), DONE, DONE, DONE, DONE]
+    play([ZEROS, *flushed, THEIRS, ZEROS, MINE], new=True)
+    play([ZEROS, *flushed, THEIRS, ZEROS, MINE], new=True, leases=True)
+
+
+def test_zeros_over_what_others_wrote_while_the_file_was_created():
+    play([ZEROS, ("flush",), DONE, THEIRS, ZEROS, DONE], new=True)
+
+
+def test_zeros_over_what_others_wrote_between_two_changes_of_ours():
+    flushed = [("flush",), DONE, DONE, DONE, DONE]
+    actions = [ZEROS, *flushed, THEIRS, MINE, *flushed, ZEROS]
+    play(actions, new=True)
+    play(actions, new=True, leases=True)
 
 
 def test_others_write_while_one_request_is_under_way():
