@@ -50,11 +50,13 @@ class FileContent:
     the cuts, so that an upload notices one. `own_changes` counts the changes we
     made ourselves, so that their ETags are not taken for foreign ones. From
     `hole_from` on the share reads as zeros, unless somebody wrote there under another
-    ETag than `etag` and our own. `writes` counts the writes of programs.
+    ETag than `etag` and our own. `writes` counts the writes of programs. `exact`
+    is False while bytes that were uploaded may have been overwritten by others before
+    the ETag that they are bound to.
     """
 
     __slots__ = (
-        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag",
+        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "exact",
         "hole_from", "own_changes", "remote_end", "remote_size", "size", "truncations", "writes",
     )  # fmt: skip
 
@@ -62,7 +64,7 @@ class FileContent:
         self.blocks: dict[int, Block] = {}
         self.size = self.remote_size = self.remote_end = self.hole_from = size
         self.etag = etag
-        self.continuous = True
+        self.continuous = self.exact = True
         self.dirty_bytes = 0
         self.epoch = 0
         self.truncations = 0
@@ -181,7 +183,7 @@ class FileContent:
         for index in touched:
             self.blocks[index].drop_clean()
         self.epoch += 1
-        self.continuous = True
+        self.continuous = self.exact = True
         self.doubt_holes()
         return touched
 

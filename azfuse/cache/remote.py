@@ -17,6 +17,10 @@ class RemoteFile(Protocol):
     def exists(self) -> bool:
         """False for a new file that was not created on the share yet."""
 
+    @property
+    def file_id(self) -> int:
+        """What the share tells the file by, 0 while it does not exist there."""
+
     async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
         """Get File: fill *buffer* from *offset*; return the file's facts and the bytes got."""
 

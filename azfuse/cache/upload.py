@@ -70,6 +70,8 @@ class Upload:
             if self._changes and not self._leased:
                 # Others may have written before a change of ours, and its ETag hides it.
                 self._content.doubt_holes()
+                if self._changes + self._created > 1:
+                    self._content.exact = False
         if self._final:
             await self._remote.settle()
 

@@ -50,6 +50,11 @@ class InodeFile:
         return self._inode.facts is not None
 
     @property
+    def file_id(self) -> int:
+        """The file's id on the share."""
+        return self._inode.file_id
+
+    @property
     def takes_body(self) -> bool:
         """True if `create` can carry content."""
         return self._tree.file.transport.supports(_BODY_SINCE)

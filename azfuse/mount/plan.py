@@ -6,6 +6,7 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from azfuse.cache.diskstore import prepare_directory
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.credentials import Login, find_login
 from azfuse.mount.errors import MountError
@@ -43,6 +44,8 @@ def make_plan(
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)
     state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
+    if options.cache_dir is not None:
+        _make_cache_dir(options.cache_dir)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
@@ -65,3 +68,12 @@ def _state_dir(base: Path, login: Login, source: Source) -> Path:
     if not os.access(path, os.W_OK):
         raise MountError(f"the state directory {path} is not writable")
     return path
+
+
+def _make_cache_dir(path: Path) -> None:
+    try:
+        prepare_directory(path)
+    except OSError as error:
+        raise MountError(f"the cache directory {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise MountError(f"the cache directory {path} is not writable")

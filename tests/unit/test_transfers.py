@@ -8,7 +8,8 @@ two separate actions, so everything may happen in between. Other writers too.
 import errno
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeVar, cast
 from unittest import mock
 
 import pytest
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
+from azfuse.cache.diskstore import Block, BlockKey, DiskStore
+from azfuse.cache.disktier import DiskTier
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
@@ -44,6 +47,8 @@ class Waiting:
 
 class FakeRemote:
     """One file on a share. Every request waits twice, until the test lets it go on."""
+
+    file_id = 1
 
     def __init__(self, data: bytes | None, *, takes_body: bool, leases: bool = False) -> None:
         self.data = bytearray(data or b"")
@@ -152,10 +157,49 @@ class FakeRemote:
         return b"".join([bytes(piece) async for piece in body()])
 
 
+class MemoryStore:
+    """What `DiskStore` is to the tier, without a disk."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, int], tuple[str, bytes]] = {}
+
+    def numbers(self, file: str, etag: str) -> set[int]:
+        return {n for (name, n), (tag, _) in self.kept.items() if (name, tag) == (file, etag)}
+
+    def load(self, key: BlockKey) -> memoryview | None:
+        etag, data = self.kept.get((key.file, key.number), ("", b""))
+        return memoryview(data) if etag == key.etag else None
+
+    def store(self, blocks: list[Block]) -> list[Block]:
+        for block in blocks:
+            self.kept[block.key.file, block.key.number] = block.key.etag, b"".join(block.parts)
+        return blocks
+
+    def usage(self) -> tuple[int, int]:
+        return len(self.kept), 0
+
+    def sweep(self) -> int:
+        return 0
+
+
+class InlineTier(DiskTier):
+    """A tier without threads, so that time stands still while it works."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), 0, "share")
+        self._store = cast("DiskStore", MemoryStore())
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        await trio.lowlevel.checkpoint()
+        return work()
+
+
 class Scene:
     """One file, its caches and tasks, and what the bytes ought to be."""
 
-    def __init__(self, nursery: trio.Nursery, *, new: bool, takes_body: bool, leases: bool) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, new: bool, takes_body: bool, leases: bool, disk: bool
+    ) -> None:
         start = None if new else b"A" * 40
         self.remote = FakeRemote(start, takes_body=takes_body, leases=leases)
         self.seen = bytearray(start or b"")
@@ -171,7 +215,10 @@ class Scene:
         self.content = FileContent(len(self.seen), self.remote.etag if start else None)
         self.file = CachedFile(self.content, self.remote)
         transfers = trio.CapacityLimiter(16)
-        self.reader = Reader(self.cache, nursery, transfers)
+        tier = InlineTier() if disk else None
+        if tier is not None:
+            nursery.start_soon(tier.run)
+        self.reader = Reader(self.cache, nursery, transfers, tier)
         self.writeback = WriteBack(self.cache, nursery, transfers, lambda: 0.0, 1e9)
         self.tasks = 0
         if new:
@@ -214,10 +261,13 @@ class Scene:
         if not content.continuous:
             self.touch(content.forget_clean())
         self.touch(content.adopt(len(self.remote.data), self.remote.etag))
+        self.reader.keep(content, self.remote)
         self.now += 1
         self.seen[:] = self.remote.data
         self.stamps = [self.now] * len(self.seen)
-        self.others = False
+        # A file that we created in several requests without a lease is believed to have been
+        # ours alone meanwhile, as long as it stays in memory.
+        self.others = self.others and not content.exact
 
     def answer(self, number: int, outcome: str) -> None:
         if self.remote.waiting:
@@ -292,16 +342,26 @@ class Scene:
         self.check_share(self.now, self.stamps)
         if not self.others:
             assert self.remote.data == self.seen
-            assert await self._all() == self.seen
+            assert await self._all(self.content) == self.seen
         self.open()
-        assert await self._all() == self.remote.data
+        if not self.others:
+            assert await self._all(self.content) == self.remote.data
         self.check()
+        await self.remount()
 
-    async def _all(self) -> bytes:
+    async def remount(self) -> None:
+        """Read all again with nothing in memory: what is on disk is what the share has."""
+        self.reader.keep(self.content, self.remote)
+        await trio.testing.wait_all_tasks_blocked()
+        self.cache.discard(self.content)
+        content = FileContent(len(self.remote.data), self.remote.etag)
+        assert await self._all(content) == self.remote.data
+
+    async def _all(self, content: FileContent) -> bytes:
         result = b""
         for offset in range(0, len(self.seen), BLOCK):
             readahead = Readahead(4 * BLOCK)
-            result += await self.reader.read(self.content, self.remote, readahead, offset, BLOCK)
+            result += await self.reader.read(content, self.remote, readahead, offset, BLOCK)
         return result
 
     def _grow(self, end: int) -> None:
@@ -331,10 +391,10 @@ own = st.one_of(
 foreign = st.tuples(st.just("others_write"), offsets, lengths, values)
 
 
-def play(actions, *, new=False, takes_body=True, leases=False) -> None:
+def play(actions, *, new=False, takes_body=True, leases=False, disk=False) -> None:
     async def scene() -> None:
         async with trio.open_nursery() as nursery:
-            stage = Scene(nursery, new=new, takes_body=takes_body, leases=leases)
+            stage = Scene(nursery, new=new, takes_body=takes_body, leases=leases, disk=disk)
             for name, *args in actions:
                 if name in ("read", "flush"):
                     stage.start(getattr(stage, name), *args)
@@ -346,7 +406,7 @@ def play(actions, *, new=False, takes_body=True, leases=False) -> None:
             nursery.cancel_scope.cancel()
 
     with ExitStack() as stack:
-        for module in ("content", "reader", "readahead", "upload", "writeback"):
+        for module in ("content", "disktier", "reader", "readahead", "upload", "writeback"):
             path = f"azfuse.cache.{module}"
             stack.enter_context(mock.patch(f"{path}.BLOCK_SIZE", BLOCK))
         stack.enter_context(mock.patch("azfuse.cache.readahead.PAGE", 4))
@@ -361,15 +421,18 @@ plenty = settings(max_examples=300, deadline=None)
 
 
 @plenty
-@given(st.lists(own, max_size=30), st.booleans(), st.booleans(), st.booleans())
-def test_programs_alone(actions, new, takes_body, leases):
-    play(actions, new=new, takes_body=takes_body, leases=leases)
+@given(st.lists(own, max_size=30), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_programs_alone(actions, new, takes_body, leases, disk):
+    play(actions, new=new, takes_body=takes_body, leases=leases, disk=disk)
 
 
 @plenty
-@given(st.lists(st.one_of(own, own, own, foreign), max_size=30), st.booleans(), st.booleans())
-def test_with_other_writers(actions, new, leases):
-    play(actions, new=new, leases=leases)
+@given(
+    st.lists(st.one_of(own, own, own, foreign), max_size=30),
+    st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_with_other_writers(actions, new, leases, disk):
+    play(actions, new=new, leases=leases, disk=disk)
 
 
 DONE = ("answer", 0, "done")
