@@ -98,11 +98,11 @@ def prepare_directory(directory: Path) -> None:
 class DiskStore:
     """A directory of blocks, of at most *capacity* bytes, least recently used go first."""
 
-    def __init__(self, directory: Path, capacity: int) -> None:
+    def __init__(self, directory: Path, capacity: int, counts: Counts | None = None) -> None:
         """Open the store in *directory*, which `prepare_directory` has made ours."""
         self.directory = directory
         self.capacity = capacity
-        self.counts = Counts()
+        self.counts = Counts() if counts is None else counts
         #: When blocks were used, by name, as far as the index does not know.
         self._used: dict[str, int] = {}
         self._last_use = 0

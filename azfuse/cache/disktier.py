@@ -21,7 +21,7 @@ import trio
 
 from azfuse.cache.content import BLOCK_SIZE, UNKNOWN, FileContent
 from azfuse.cache.diskindex import is_busy
-from azfuse.cache.diskstore import Block, BlockKey, DiskStore
+from azfuse.cache.diskstore import Block, BlockKey, Counts, DiskStore
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class DiskTier:
         self._threads = trio.CapacityLimiter(THREADS)
         self._hits = self._misses = self._passed_over = 0
         self._bytes_read = self._bytes_written = 0
+        self._counts = Counts()
         self._usage = (0, 0)
 
     @property
@@ -74,7 +75,9 @@ class DiskTier:
     async def open(self) -> None:
         """Open the directory; where that fails, the tier stays off and the log says why."""
         try:
-            self._store = await self._in_thread(lambda: DiskStore(self._directory, self._capacity))
+            self._store = await self._in_thread(
+                lambda: DiskStore(self._directory, self._capacity, self._counts)
+            )
             self._usage = await self._in_thread(self._store.usage)
         except _ERRORS as error:
             self._fail(error)
@@ -84,7 +87,10 @@ class DiskTier:
         await self._call(lambda store: store.sweep())
         while True:
             while self._waiting and self.on:
-                await self._write_batch()
+                # What was taken off the list is written, even if the mount ends just now.
+                with trio.CancelScope(shield=True):
+                    await self._write_batch()
+                await trio.lowlevel.checkpoint()
             self._news = trio.Event()
             await self._news.wait()
 
@@ -202,7 +208,6 @@ class DiskTier:
 
     def stats(self) -> dict[str, int | bool]:
         """Return the counters since the mount began, and what is on disk. Bytes are payload."""
-        counts = self._store.counts if self._store is not None else None
         blocks, used = self._usage
         return {
             "on": self.on,
@@ -210,8 +215,8 @@ class DiskTier:
             "misses": self._misses,
             "bytes_read": self._bytes_read,
             "bytes_written": self._bytes_written,
-            "evicted": counts.evicted if counts else 0,
-            "corrupt": counts.corrupt if counts else 0,
+            "evicted": self._counts.evicted,
+            "corrupt": self._counts.corrupt,
             "passed_over": self._passed_over,
             "waiting": len(self._waiting),
             "blocks": blocks,

@@ -9,7 +9,7 @@ from pathlib import Path
 from azfuse.cache.diskstore import prepare_directory
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.credentials import Login, find_login
-from azfuse.mount.errors import MountError
+from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.mountpoint import check_machine, check_mount_point
 from azfuse.mount.options import MountOptions, parse_options
 from azfuse.mount.source import Source, parse_source
@@ -45,7 +45,7 @@ def make_plan(
     check_machine(allow_other=options.allow_other)
     state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
     if options.cache_dir is not None:
-        _make_cache_dir(options.cache_dir)
+        _check_cache_dir(options.cache_dir, mount_point)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
@@ -70,10 +70,13 @@ def _state_dir(base: Path, login: Login, source: Source) -> Path:
     return path
 
 
-def _make_cache_dir(path: Path) -> None:
+def _check_cache_dir(path: Path, mount_point: Path) -> None:
+    """Make the directory of the cache on disk, or see that it may be used."""
+    if path.resolve().is_relative_to(mount_point.resolve()):
+        raise UsageError(f"option cache-dir={path}: it cannot be on the mount that it serves")
     try:
         prepare_directory(path)
     except OSError as error:
-        raise MountError(f"the cache directory {path}: {error.strerror}") from None
+        raise UsageError(f"option cache-dir={path} cannot be used: {error.strerror}") from None
     if not os.access(path, os.W_OK):
-        raise MountError(f"the cache directory {path} is not writable")
+        raise UsageError(f"option cache-dir={path} cannot be used: it is not writable")

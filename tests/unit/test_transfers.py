@@ -488,6 +488,11 @@ def test_zeros_over_what_others_wrote_between_two_changes_of_ours():
     play(actions, new=True, leases=True)
 
 
+def test_what_others_wrote_while_a_file_was_created_is_not_kept_from_them_on_disk():
+    actions = [("write", 0, BLOCK + 8, 5), ("flush",), DONE, ("others_write", 0, 1, 9)]
+    play(actions, new=True, disk=True)
+
+
 def test_others_write_while_one_request_is_under_way():
     play([
         ("write", 0, 8, 1), ("flush",), ("read", 16, 8), ("answer", 1, "done"),
