@@ -157,25 +157,27 @@ class DiskStore:
         rows = self._reader.all("SELECT number FROM blocks WHERE file = ? AND etag = ?", file, etag)
         return {number for (number,) in rows}
 
-    def load(self, key: BlockKey) -> memoryview | None:
-        """Return the bytes of a block; None if it is not there, or is damaged and dropped."""
+    def load(self, key: BlockKey, buffer: memoryview) -> bool:
+        """Fill *buffer* with a block of just its length; say if it was there, and sound.
+
+        A damaged one is dropped. What is in the buffer otherwise is undefined.
+        """
         row = self._row(key)
-        if row is None:
-            return None
+        if row is None or row[1] != len(buffer):
+            return False
         name, length, checksum = row
         try:
-            data = self._read(name, length)
+            complete = self._read(name, buffer)
         except FileNotFoundError:
-            if self._row(key) != row:
-                return None  # evicted meanwhile
-            self._drop_damaged(key, name, "its file is missing")
-            return None
-        if len(data) != length or _checksum(key, length, [data]) != checksum:
+            if self._row(key) == row:  # and not evicted meanwhile
+                self._drop_damaged(key, name, "its file is missing")
+            return False
+        if not complete or _checksum(key, length, [buffer]) != checksum:
             self._drop_damaged(key, name, "its checksum is wrong")
-            return None
+            return False
         with self._use_lock:
             self._used[name] = self._now()
-        return data
+        return True
 
     def _row(self, key: BlockKey) -> tuple[str, int, int] | None:
         rows = self._reader.all(
@@ -184,19 +186,17 @@ class DiskStore:
         )  # fmt: skip
         return rows[0] if rows else None
 
-    def _read(self, name: str, length: int) -> memoryview:
+    def _read(self, name: str, buffer: memoryview) -> bool:
+        """Fill *buffer* from a payload; say if they are equally long."""
         descriptor = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if os.fstat(descriptor).st_size != length:
-                return memoryview(b"")
-            data = memoryview(bytearray(length))
             position = 0
-            while position < length:
-                count = os.preadv(descriptor, [data[position:]], position)
+            while position < len(buffer):
+                count = os.preadv(descriptor, [buffer[position:]], position)
                 if not count:
-                    break
+                    return False
                 position += count
-            return data[:position]
+            return os.fstat(descriptor).st_size == position
         finally:
             os.close(descriptor)
 

@@ -40,6 +40,11 @@ def block(where: BlockKey, fill: bytes = b"x", length: int = 64 * KIB) -> Block:
     return Block(where, [data[: length // 3], data[length // 3 :]])
 
 
+def load(store: DiskStore, where: BlockKey, length: int = 64 * KIB) -> bytes | None:
+    buffer = memoryview(bytearray(length))
+    return bytes(buffer) if store.load(where, buffer) else None
+
+
 def payloads(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("??/*") if path.is_file())
 
@@ -48,7 +53,7 @@ def test_what_was_kept_is_found_again(directory):
     with closing(DiskStore(directory, CAPACITY)) as store:
         assert store.store([block(key(3), b"abc", 1001)]) == [block(key(3), b"abc", 1001)]
     with closing(DiskStore(directory, CAPACITY)) as store:
-        assert bytes_of(store, key(3)) == b"abc" * 1001
+        assert load(store, key(3), 3003) == b"abc" * 1001
         assert store.numbers("share/1", "one") == {3}
         assert store.usage() == (1, 4096)
 
@@ -58,16 +63,16 @@ def test_what_was_kept_is_found_again(directory):
 )
 def test_what_was_not_kept_is_not_found(store, other):
     store.store([block(key())])
-    assert store.load(other) is None
+    assert load(store, other) is None
     assert store.counts.corrupt == 0
 
 
 def test_a_block_of_another_state_of_the_file_takes_the_place(directory, store):
     store.store([block(key(), b"x")])
     store.store([block(key(etag="two"), b"y")])
-    assert store.load(key()) is None
+    assert load(store, key()) is None
     assert store.numbers("share/1", "one") == set()
-    assert store.load(key(etag="two")) == b"y" * 64 * KIB
+    assert load(store, key(etag="two")) == b"y" * 64 * KIB
     assert store.usage()[0] == len(payloads(directory)) == 1
 
 
@@ -79,9 +84,10 @@ def test_a_block_that_is_there_is_not_written_again(directory, store):
 
 
 def test_many_small_parts(store):
-    data = memoryview(os.urandom(5000))
-    store.store([Block(key(), [data[n : n + 1] for n in range(5000)])])
-    assert store.load(key()) == data
+    data = os.urandom(5000)
+    view = memoryview(data)
+    store.store([Block(key(), [view[n : n + 1] for n in range(5000)])])
+    assert load(store, key(), 5000) == data
 
 
 # -- damage ------------------------------------------------------------------------------
@@ -106,15 +112,15 @@ def test_a_damaged_block_is_dropped_and_said_once(directory, store, caplog, dama
     store.store([block(key()), block(key(1))])
     path = next(path for path in payloads(directory) if path.name == name_of(directory, 0))
     damage(path)
-    assert store.load(key()) is None
-    assert store.load(key()) is None
+    assert load(store, key()) is None
+    assert load(store, key()) is None
     assert not path.exists()
     assert store.numbers("share/1", "one") == {1}
-    assert store.load(key(1)) is not None
+    assert load(store, key(1)) is not None
     assert store.counts.corrupt == 1
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     store.store([block(key())])
-    assert store.load(key()) is not None
+    assert load(store, key()) is not None
 
 
 def name_of(directory: Path, number: int) -> str:
@@ -130,8 +136,8 @@ def test_payloads_that_changed_places_are_noticed(directory, store):
     first.rename(directory / "aside")
     second.rename(first)
     (directory / "aside").rename(second)
-    assert store.load(key(0)) is None
-    assert store.load(key(1)) is None
+    assert load(store, key(0)) is None
+    assert load(store, key(1)) is None
     assert store.counts.corrupt == 2
 
 
@@ -151,10 +157,10 @@ def test_a_damaged_index_starts_anew(directory, caplog, damage):
             database.execute("PRAGMA user_version = 99")
     with closing(DiskStore(directory, CAPACITY)) as store:
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
-        assert store.load(key()) is None
+        assert load(store, key()) is None
         assert store.sweep() == 5
         store.store([block(key())])
-        assert store.load(key()) is not None
+        assert load(store, key()) is not None
     assert stat.S_IMODE(index.stat().st_mode) == 0o600
 
 
@@ -184,7 +190,7 @@ def test_a_crash_before_the_row_leaves_nothing_that_is_believed(directory, monke
         assert store.numbers("share/1", "one") == {0}
         assert store.sweep() == 1
         assert len(payloads(directory)) == 1
-        assert store.load(key(0)) is not None
+        assert load(store, key(0)) is not None
 
 
 def stop_after(source: Path, target: Path) -> None:
@@ -212,16 +218,11 @@ def test_a_full_disk_leaves_what_was_there(directory, store, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         store.store([block(key(1)), block(key(2))])
     assert not list(directory.glob("tmp-*"))
-    assert store.load(key(0)) is not None
-    assert store.load(key(1)) is None
+    assert load(store, key(0)) is not None
+    assert load(store, key(1)) is None
 
 
 # -- bounds ------------------------------------------------------------------------------
-
-
-def bytes_of(store: DiskStore, where: BlockKey) -> bytes | None:
-    data = store.load(where)
-    return None if data is None else bytes(data)
 
 
 def kept(store: DiskStore) -> set[int]:
@@ -231,7 +232,7 @@ def kept(store: DiskStore) -> set[int]:
 def test_least_recently_used_blocks_go_first(directory, store):
     for number in range(10):
         store.store([block(key(number))])
-    assert store.load(key(0)) is not None
+    assert load(store, key(0)) is not None
     store.store([block(key(10)), block(key(11))])
     assert kept(store) == {0, 3, 4, 5, 6, 7, 8, 9, 10, 11}
     assert store.counts.evicted == 2
@@ -242,7 +243,7 @@ def test_least_recently_used_blocks_go_first(directory, store):
 def test_the_order_of_use_outlives_a_restart(directory):
     with closing(DiskStore(directory, CAPACITY)) as store:
         store.store([block(key(number)) for number in range(10)])
-        assert store.load(key(0)) is not None
+        assert load(store, key(0)) is not None
     with closing(DiskStore(directory, CAPACITY)) as store:
         store.store([block(key(10))])
         assert kept(store) == {0, *range(2, 11)}
@@ -262,11 +263,11 @@ def test_a_smaller_bound_holds_from_the_next_block_on(directory):
 def test_two_stores_in_one_directory(directory, store):
     with closing(DiskStore(directory, CAPACITY)) as other:
         store.store([block(key(0), b"a")])
-        assert bytes_of(other, key(0)) == b"a" * 64 * KIB
+        assert load(other, key(0)) == b"a" * 64 * KIB
         other.store([block(key(0), b"a"), block(key(1, "other/1"), b"b")])
-        assert store.load(key(1, "other/1")) == b"b" * 64 * KIB
+        assert load(store, key(1, "other/1")) == b"b" * 64 * KIB
         other.store([block(key(number)) for number in range(2, 12)])
-        assert store.load(key(0)) is None
+        assert load(store, key(0)) is None
         assert store.counts.corrupt == 0
         assert store.sweep() == other.sweep() == 0
         assert store.usage() == other.usage() == (10, CAPACITY)

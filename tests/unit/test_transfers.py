@@ -166,9 +166,12 @@ class MemoryStore:
     def numbers(self, file: str, etag: str) -> set[int]:
         return {n for (name, n), (tag, _) in self.kept.items() if (name, tag) == (file, etag)}
 
-    def load(self, key: BlockKey) -> memoryview | None:
+    def load(self, key: BlockKey, buffer: memoryview) -> bool:
         etag, data = self.kept.get((key.file, key.number), ("", b""))
-        return memoryview(data) if etag == key.etag else None
+        if (etag, len(data)) != (key.etag, len(buffer)):
+            return False
+        buffer[:] = data
+        return True
 
     def store(self, blocks: list[Block]) -> list[Block]:
         for block in blocks:
