@@ -285,6 +285,10 @@ class FileContent:
         """Return how many requests the dirty bytes will take."""
         return sum(-(-(last - first) // BLOCK_SIZE) for first, last in self._dirty_runs())
 
+    def only_zeros_left(self) -> bool:
+        """Say if what is dirty and not in flight is nothing but zeros."""
+        return all(self._is_zero(first, last) for first, last in self._dirty_runs())
+
     def take_head(self) -> Chunk | None:
         """Take the dirty bytes at the very beginning, at most a block of them, if any.
 

@@ -75,7 +75,9 @@ class InodeFile:
         """Create File, with everything that programs have set of it so far."""
         inode, tree = self._inode, self._tree
         attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
-        if body_length < size:
+        content = inode.file.content if inode.file is not None else None
+        zeros = content is not None and content.size == size and content.only_zeros_left()
+        if body_length < size and not zeros:
             # Ranges can only be put while the file is not read-only; `settle` makes it so.
             attributes &= ~FileAttributes.READ_ONLY
             inode.attributes_pending = True

@@ -126,13 +126,18 @@ def test_zeros_where_another_mount_wrote_meanwhile(mount, share):
             assert file.read() == bytes(12 * MIB) + b"end"
 
 
-def test_a_read_only_file_with_zeros_at_its_end(mount, share):
+@pytest.mark.parametrize("tail", [MIB, 6 * MIB])
+def test_a_read_only_file_with_zeros_at_its_end(mount, counting, tail):
+    """It is created read-only at once: no range follows for which it would have to be writable."""
+    content = b"x" + bytes(tail)
     with mount(QUIET) as m:
         path = m.path / "file"
-        with path.open("wb") as file:
+        os.listdir(m.path)
+        with counting() as usage, path.open("wb") as file:
             os.fchmod(file.fileno(), 0o444)
-            file.write(b"x" + bytes(MIB))
-        assert path.read_bytes() == b"x" + bytes(MIB)
-        assert path.stat().st_mode & 0o777 == 0o444
+            file.write(content)
+        assert usage.requests == {"CreateFile": 1}
+        assert path.read_bytes() == content
     with mount(QUIET) as m:
         assert (m.path / "file").stat().st_mode & 0o777 == 0o444
+        assert (m.path / "file").read_bytes() == content
