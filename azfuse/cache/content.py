@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from azfuse.cache.segments import Block, Buffer, Segment
+from azfuse.cache.zeros import How, Piece, is_blank, plan, without_tail
+from azfuse.rest.wire import MAX_FILE_BYTES
 
 #: Blocks are as large as the largest range request of the service.
 BLOCK_SIZE: Final = 4 * 1024 * 1024
@@ -23,12 +25,13 @@ UNKNOWN: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Adjoining dirty bytes that travel in one Put Range; at most one block long."""
+    """Adjoining dirty bytes that one Put Range settles; at most one block if they travel."""
 
     start: int
     length: int
     flight: int
     segments: Sequence[Segment]
+    how: How = "put"
 
     @property
     def end(self) -> int:
@@ -45,23 +48,28 @@ class FileContent:
     open. `epoch` counts the times that clean bytes were dropped or cut away, so
     that a download started before does not bring them back. `truncations` counts
     the cuts, so that an upload notices one. `own_changes` counts the changes we
-    made ourselves, so that their ETags are not taken for foreign ones.
+    made ourselves, so that their ETags are not taken for foreign ones. From
+    `hole_from` on the share reads as zeros, unless somebody wrote there under another
+    ETag than `etag` and our own. `writes` counts the writes of programs. `exact`
+    is False while bytes that were uploaded may have been overwritten by others before
+    the ETag that they are bound to.
     """
 
     __slots__ = (
-        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag",
-        "own_changes", "remote_end", "remote_size", "size", "truncations",
+        "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "exact",
+        "hole_from", "own_changes", "remote_end", "remote_size", "size", "truncations", "writes",
     )  # fmt: skip
 
     def __init__(self, size: int = 0, etag: str | None = None) -> None:
         self.blocks: dict[int, Block] = {}
-        self.size = self.remote_size = self.remote_end = size
+        self.size = self.remote_size = self.remote_end = self.hole_from = size
         self.etag = etag
-        self.continuous = True
+        self.continuous = self.exact = True
         self.dirty_bytes = 0
         self.epoch = 0
         self.truncations = 0
         self.own_changes = 0
+        self.writes = 0
         self._flights = 0
 
     @property
@@ -95,6 +103,7 @@ class FileContent:
             touched.append(index)
             position += length
         self.size = max(self.size, offset + len(data))
+        self.writes += 1
         return touched
 
     def truncate(self, size: int) -> list[int]:
@@ -174,7 +183,8 @@ class FileContent:
         for index in touched:
             self.blocks[index].drop_clean()
         self.epoch += 1
-        self.continuous = True
+        self.continuous = self.exact = True
+        self.doubt_holes()
         return touched
 
     def adopt(self, size: int, etag: str | None) -> list[int]:
@@ -188,6 +198,7 @@ class FileContent:
         touched = [] if keep else self.forget_clean()
         self.etag = etag
         self.size = self.remote_size = self.remote_end = size
+        self.ends_in_holes(size)
         return touched
 
     def learn_size(self, size: int) -> None:
@@ -197,6 +208,7 @@ class FileContent:
         """
         if self.size == self.remote_size == self.remote_end < size:
             self.size = self.remote_size = self.remote_end = size
+        self.doubt_holes()
 
     def ends_at(self, end: int) -> None:
         """Take notice that the share has no bytes past *end*: what is not known there is zeros."""
@@ -205,6 +217,15 @@ class FileContent:
     def doubt_size(self) -> None:
         """Have the length sent with the next upload: the file may have grown since we asked."""
         self.remote_size = UNKNOWN
+        self.doubt_holes()
+
+    def ends_in_holes(self, end: int) -> None:
+        """Take notice that nothing but zeros is on the share from *end* on."""
+        self.hole_from = min(self.hole_from, end)
+
+    def doubt_holes(self) -> None:
+        """Take notice that others may have written, wherever it was."""
+        self.hole_from = MAX_FILE_BYTES
 
     # -- what to send -------------------------------------------------------------------
 
@@ -242,45 +263,52 @@ class FileContent:
             self.remote_end = min(max(self.remote_end, self.size), size)
         self.remote_size = size
 
-    def take(self, *, whole_only: bool = False) -> list[Chunk]:
+    def take(self, *, whole_only: bool = False, holes: bool = False) -> list[Chunk]:
         """Take the dirty bytes that are not in flight yet, as chunks to send.
 
         Only bytes below `remote_end` can be sent: the service refuses those past the
         file's length, and past a cut that it was not told of they would be cleared with
         what was cut off. With *whole_only* only chunks of full length are taken: a run
-        that still grows is left to grow.
+        that still grows is left to grow. With *holes* what `hole_from` says is relied on.
         """
-        chunks: list[Chunk] = []
-        for first, last in list(self._dirty_runs()):
-            start, stop = first, min(last, self.remote_end)
-            while start < stop:
-                end = min(start + BLOCK_SIZE, stop)
-                if not whole_only or end - start == BLOCK_SIZE:
-                    chunks.append(self._take_chunk(start, end))
-                start = end
-        return chunks
+        hole_from = self.hole_from if holes else MAX_FILE_BYTES
+        pieces: list[Piece] = []
+        for first, last in self._dirty_runs():
+            stop = min(last, self.remote_end)
+            if whole_only:
+                stop -= (stop - first) % BLOCK_SIZE
+            if first < stop:
+                pieces.extend(plan(first, stop, hole_from, BLOCK_SIZE, self._is_zero))
+        return [self._take_chunk(*piece) for piece in pieces]
 
     def count_chunks(self) -> int:
         """Return how many requests the dirty bytes will take."""
         return sum(-(-(last - first) // BLOCK_SIZE) for first, last in self._dirty_runs())
 
+    def only_zeros_left(self) -> bool:
+        """Say if what is dirty and not in flight is nothing but zeros."""
+        return all(self._is_zero(first, last) for first, last in self._dirty_runs())
+
     def take_head(self) -> Chunk | None:
-        """Take the dirty bytes at the very beginning, at most a block of them, if any."""
-        for first, last in self._dirty_runs():
-            return self._take_chunk(0, min(last, BLOCK_SIZE)) if first == 0 else None
-        return None
+        """Take the dirty bytes at the very beginning, at most a block of them, if any.
+
+        Zeros at their end are left out: a new file has them anyway.
+        """
+        first, last = next(self._dirty_runs(), (0, 0))
+        end = 0 if first else without_tail(0, min(last, BLOCK_SIZE), self._is_zero)
+        return self._take_chunk(0, end) if end else None
 
     def sent(self, chunk: Chunk) -> None:
-        """Note that the share acknowledged *chunk*; bytes written since stay dirty."""
+        """Note that the share has the bytes of *chunk*; bytes written since stay dirty."""
         for block in self._blocks_of(chunk):
             before = block.dirty_bytes
-            block.settle(chunk.flight)
+            block.settle(chunk.flight, chunk.start, chunk.end)
             self.dirty_bytes += block.dirty_bytes - before
 
     def put_back(self, chunk: Chunk) -> None:
         """Note that *chunk* did not reach the share."""
         for block in self._blocks_of(chunk):
-            for segment in block.segments:
+            for segment in block.overlapping(chunk.start, chunk.end):
                 if segment.flight == chunk.flight:
                     segment.flight = 0
 
@@ -317,7 +345,7 @@ class FileContent:
             self.truncate(size)
         return touched
 
-    def _take_chunk(self, start: int, end: int) -> Chunk:
+    def _take_chunk(self, start: int, end: int, how: How = "put") -> Chunk:
         self._flights += 1
         segments = []
         for index in range(start // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
@@ -327,7 +355,18 @@ class FileContent:
             for segment in block.overlapping(start, end):
                 segment.flight = self._flights
                 segments.append(segment)
-        return Chunk(start, end - start, self._flights, segments)
+        if how == "put":
+            # Whether it gets there or not.
+            self.hole_from = max(self.hole_from, end)
+        return Chunk(start, end - start, self._flights, segments, how)
+
+    def _is_zero(self, start: int, end: int) -> bool:
+        """Say whether the known bytes of `[start, end)` are all zeros."""
+        for index in range(start // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1):
+            for segment in self.blocks[index].overlapping(start, end):
+                if not is_blank(segment.view(max(start, segment.start), min(end, segment.end))):
+                    return False
+        return True
 
     def _dirty_runs(self) -> Iterator[tuple[int, int]]:
         """Yield the runs of adjoining dirty bytes that are not in flight, in order."""

@@ -8,6 +8,7 @@ import trio
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, FileContent
+from azfuse.cache.disktier import DiskTier
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.remote import RemoteFile
@@ -29,8 +30,14 @@ class Reader:
     """Fetches for all files of a mount."""
 
     def __init__(
-        self, cache: BlockCache, nursery: trio.Nursery, transfers: trio.CapacityLimiter
+        self,
+        cache: BlockCache,
+        nursery: trio.Nursery,
+        transfers: trio.CapacityLimiter,
+        disk: DiskTier | None = None,
     ) -> None:
+        """*disk* is asked before the share, if there is such a tier."""
+        self._disk = disk
         self._cache = cache
         self._nursery = nursery
         self._transfers = transfers
@@ -51,6 +58,8 @@ class Reader:
         end = min(offset + length, content.size)
         if offset >= end:
             return b""
+        if self._disk is not None:
+            await self._disk.learn(content, remote.file_id)
         readahead.note(offset, end, content.size)
         self._start_ahead(content, remote, readahead, end)
         while (gap := content.first_gap(offset, end)) is not None:
@@ -65,6 +74,19 @@ class Reader:
         self._cache.evict()
         return result
 
+    async def has_any(self, content: FileContent, remote: RemoteFile) -> bool:
+        """Say if anything of *content* can be read here without asking the share for bytes."""
+        if content.cached or self._disk is None:
+            return content.cached
+        await self._disk.learn(content, remote.file_id)
+        return self._disk.has_any(content)
+
+    def keep(self, content: FileContent, remote: RemoteFile) -> None:
+        """Have what was uploaded of *content* kept on disk, as far as it may be."""
+        if self._disk is not None and remote.exists:
+            for index in content.blocks:
+                self._disk.offer(content, remote.file_id, index)
+
     def _start_ahead(
         self, content: FileContent, remote: RemoteFile, readahead: Readahead, end: int
     ) -> None:
@@ -74,7 +96,7 @@ class Reader:
             gap = content.first_gap(max(start, end), stop)
             if gap is None or self._covering(content, gap[0]) is not None:
                 continue
-            fetch = self._announce(content, gap[0], gap[1])
+            fetch = self._announce(content, *self._widened(content, *gap))
             self._nursery.start_soon(self._fetch_ahead, content, remote, fetch)
 
     async def _fetch_ahead(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
@@ -91,10 +113,18 @@ class Reader:
         if under_way is not None:
             await under_way.done.wait()
             return
+        start, end = self._widened(content, start, end)
         for other in self._under_way.get(content, ()):
             if wanted < other.start < end:
                 end = other.start
         await self._fetch(content, remote, self._announce(content, start, end))
+
+    def _widened(self, content: FileContent, start: int, end: int) -> tuple[int, int]:
+        """Return the whole block around `[start, end)` where it comes as a whole from disk."""
+        index = start // BLOCK_SIZE
+        if self._disk is None or not self._disk.has(content, index):
+            return start, end
+        return index * BLOCK_SIZE, min((index + 1) * BLOCK_SIZE, content.remote_end)
 
     def _covering(self, content: FileContent, offset: int) -> _Fetch | None:
         for fetch in self._under_way.get(content, ()):
@@ -108,7 +138,14 @@ class Reader:
         return fetch
 
     async def _fetch(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
+        index = fetch.start // BLOCK_SIZE
         try:
+            if self._disk is not None:
+                if self._disk.has(content, index):
+                    # If it is not there after all, whoever wants it finds it missing still.
+                    await self._load(self._disk, content, remote, index)
+                    return
+                self._disk.missed()
             async with self._transfers:
                 epoch, own = content.epoch, content.own_changes
                 buffer = memoryview(bytearray(fetch.end - fetch.start))
@@ -118,10 +155,22 @@ class Reader:
                 if received < len(buffer):
                     content.ends_at(fetch.start + received)
                 self._cache.touch(content, touched)
+                if self._disk is not None:
+                    self._disk.offer(content, remote.file_id, index)
                 self._cache.evict()
         finally:
             self._under_way[content].remove(fetch)
             fetch.done.set()
+
+    async def _load(
+        self, disk: DiskTier, content: FileContent, remote: RemoteFile, index: int
+    ) -> None:
+        """Take block *index* from disk."""
+        epoch, etag = content.epoch, content.etag
+        data = await disk.load(content, remote.file_id, index)
+        if data is not None and epoch == content.epoch and etag == content.etag:
+            self._cache.touch(content, content.fill(index * BLOCK_SIZE, data))
+            self._cache.evict()
 
     @staticmethod
     def _accept(

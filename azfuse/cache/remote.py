@@ -17,6 +17,10 @@ class RemoteFile(Protocol):
     def exists(self) -> bool:
         """False for a new file that was not created on the share yet."""
 
+    @property
+    def file_id(self) -> int:
+        """What the share tells the file by, 0 while it does not exist there."""
+
     async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
         """Get File: fill *buffer* from *offset*; return the file's facts and the bytes got."""
 
@@ -28,6 +32,9 @@ class RemoteFile(Protocol):
 
     async def put_range(self, offset: int, length: int, body: Body) -> str:
         """Put Range (update)."""
+
+    async def clear_range(self, offset: int, length: int) -> str:
+        """Put Range (clear): make *length* bytes zero, however many."""
 
     async def settle(self) -> None:
         """Send what programs set of mode, owner and times while content was still dirty."""

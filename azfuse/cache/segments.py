@@ -104,13 +104,13 @@ class Block:
 
     def split(self, offset: int) -> None:
         """Make *offset* a border between segments if it lies within one."""
-        for position, segment in enumerate(self.segments):
-            if segment.start < offset < segment.end:
-                self.segments[position : position + 1] = [
-                    self._part(segment, segment.start, offset),
-                    self._part(segment, offset, segment.end),
-                ]
-                return
+        position = self._at_or_after(offset)
+        if position < len(self.segments) and self.segments[position].start < offset:
+            segment = self.segments[position]
+            self.segments[position : position + 1] = [
+                self._part(segment, segment.start, offset),
+                self._part(segment, offset, segment.end),
+            ]
 
     def drop_clean(self) -> bool:
         """Forget everything that the share can give again; say if any of it was uploaded here."""
@@ -119,9 +119,9 @@ class Block:
         self.total_bytes = self.dirty_bytes
         return uploaded
 
-    def settle(self, flight: int) -> None:
-        """Make the bytes that upload *flight* carried clean."""
-        for segment in self.segments:
+    def settle(self, flight: int, start: int, end: int) -> None:
+        """Make the bytes of `[start, end)` that upload *flight* carried clean."""
+        for segment in self.overlapping(start, end):
             if segment.flight == flight:
                 self._count(segment, -len(segment.data))
                 segment.dirty = False

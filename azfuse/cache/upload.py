@@ -44,25 +44,53 @@ class Upload:
         self._progress = progress
         self._final = final
         self._changes = 0
-        #: Nobody else can write meanwhile: we hold the lease, or just created the file.
-        self._alone = False
+        self._created = self._leased = False
+        self._writes = content.writes
+
+    @property
+    def _alone(self) -> bool:
+        """True if nobody else can write meanwhile: we hold the lease, or just created the file."""
+        return self._created or self._leased
 
     async def run(self) -> None:
         """Send everything. Raises the first error; what was not acknowledged stays dirty."""
-        content = self._content
-        if self._remote.exists:
-            await self._take_lease()
-            await self._resize()
-        else:
-            await self._create()
-            if not self._final:
+        try:
+            if self._remote.exists:
                 await self._take_lease()
-        chunks = content.take(whole_only=not self._final)
-        if not chunks and not self._final and self._cache.over_dirty:
-            chunks = content.take()
-        await self._put(chunks)
+                await self._resize()
+            else:
+                await self._create()
+                if not self._final:
+                    await self._take_lease()
+            chunks = self._take(whole_only=not self._final)
+            if not chunks and not self._final and self._cache.over_dirty:
+                chunks = self._take(whole_only=False)
+            await self._put(chunks)
+        finally:
+            if self._changes and not self._leased:
+                # Others may have written before a change of ours, and its ETag hides it.
+                self._content.doubt_holes()
+                if self._changes + self._created > 1:
+                    self._content.exact = False
         if self._final:
             await self._remote.settle()
+
+    def _take(self, *, whole_only: bool) -> list[Chunk]:
+        """Take what is dirty; zeros over holes only if the holes can be relied on.
+
+        In a file that was just created they can for what was written before that.
+        Under a lease they can once a request since then has shown that it is ours
+        still; that request moves the time of the file, too.
+        """
+        content = self._content
+        holes = self._leased or (self._created and content.writes == self._writes)
+        chunks = content.take(whole_only=whole_only, holes=holes)
+        shown = self._created or self._changes or any(chunk.how != "skip" for chunk in chunks)
+        if chunks and not shown:
+            for chunk in chunks:
+                content.put_back(chunk)
+            chunks = content.take(whole_only=whole_only)
+        return chunks
 
     async def _take_lease(self) -> None:
         """Take the file's lease if this upload should have it."""
@@ -70,7 +98,7 @@ class Upload:
         etag = await self._remote.lease(content.count_chunks(), growing=not self._final)
         if etag is None:
             return
-        self._alone = True
+        self._leased = True
         if etag != content.etag:
             # Somebody wrote before we had the lease: what was cached is out of date.
             self._cache.touch(content, content.forget_clean())
@@ -78,7 +106,6 @@ class Upload:
 
     async def _create(self) -> None:
         content, remote = self._content, self._remote
-        self._alone = True
         cuts, size = content.truncations, self._length()
         head = content.take_head() if remote.takes_body else None
         try:
@@ -95,6 +122,7 @@ class Upload:
         finally:
             if head is not None:
                 content.put_back(head)
+        self._created = True
         content.etag = etag
         content.own_changes += 1
         content.resized(size, cuts)
@@ -121,6 +149,7 @@ class Upload:
     async def _set_length(self, size: int) -> None:
         try:
             self._changed(await self._remote.resize(size))
+            self._content.ends_in_holes(size)
         except BaseException:
             # It may have happened all the same.
             self._content.doubt_size()
@@ -139,34 +168,56 @@ class Upload:
         return min(room, MAX_FILE_BYTES)
 
     async def _put(self, chunks: list[Chunk]) -> None:
-        """Put all *chunks* in parallel; raise the first error after all have ended."""
+        """Bring all *chunks* to the share in parallel; raise the first error after all have ended.
+
+        Zeros that the share has already count as sent once the others are.
+        """
+        content = self._content
         errors: list[AzureFilesError | OSError] = []
 
         async def put(chunk: Chunk) -> None:
             try:
                 async with self._transfers:
-                    etag = await self._remote.put_range(chunk.start, chunk.length, body_of(chunk))
+                    etag = await self._send(chunk)
                 self._changed(etag)
-                self._content.sent(chunk)
+                content.sent(chunk)
                 self._touch(chunk)
                 self._progress()
             except (AzureFilesError, OSError) as error:
                 errors.append(error)
             finally:
-                self._content.put_back(chunk)
+                content.put_back(chunk)
 
-        if len(chunks) == 1:
-            await put(chunks[0])
-        elif chunks:
-            async with trio.open_nursery() as nursery:
-                for chunk in chunks:
-                    nursery.start_soon(put, chunk)
-        if errors:
-            raise errors[0]
+        there = [chunk for chunk in chunks if chunk.how == "skip"]
+        travelling = [chunk for chunk in chunks if chunk.how != "skip"]
+        try:
+            if len(travelling) == 1:
+                await put(travelling[0])
+            elif travelling:
+                async with trio.open_nursery() as nursery:
+                    for chunk in travelling:
+                        nursery.start_soon(put, chunk)
+            if errors:
+                raise errors[0]
+            for chunk in there:
+                content.sent(chunk)
+            self._touch(*there)
+        finally:
+            for chunk in there:
+                content.put_back(chunk)
 
-    def _touch(self, chunk: Chunk) -> None:
-        blocks = range(chunk.start // BLOCK_SIZE, (chunk.end - 1) // BLOCK_SIZE + 1)
-        self._cache.touch(self._content, blocks)
+    async def _send(self, chunk: Chunk) -> str:
+        if chunk.how == "clear":
+            return await self._remote.clear_range(chunk.start, chunk.length)
+        return await self._remote.put_range(chunk.start, chunk.length, body_of(chunk))
+
+    def _touch(self, *chunks: Chunk) -> None:
+        blocks = {
+            index
+            for chunk in chunks
+            for index in range(chunk.start // BLOCK_SIZE, (chunk.end - 1) // BLOCK_SIZE + 1)
+        }
+        self._cache.touch(self._content, sorted(blocks))
         self._cache.evict()
 
     def _changed(self, etag: str) -> None:

@@ -42,6 +42,8 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       allow_other, allow_root        let others in
       actimeo=SECONDS                how long attributes are believed (5)
       cache-size, readahead          sizes such as 512M (512M, 32M)
+      cache-dir=DIR                  keep content on disk across mounts, too (off)
+      disk-cache-size=SIZE           how much of it (10G)
       max-transfers=N                range requests at once (16)
       dirty-expire, retry-timeout    seconds (5, 120)
       writeback[=SECONDS]            close waits for a local journal, upload follows (off; 1)

@@ -109,6 +109,7 @@ class Files:
             content.learn_size(facts.size)
             if facts.etag != content.etag:
                 self._cache.touch(content, content.forget_clean())
+                content.continuous = False  # what comes now is of another state than its ETag
         handle.confirmed = True
         if content.size != before:
             self._resized(handle.inode)
@@ -125,7 +126,7 @@ class Files:
         """Read up to *length* bytes at *offset*."""
         handle.inode.atime = self._now()
         file, content = handle.file, handle.file.content
-        if not handle.confirmed and content.cached:
+        if not handle.confirmed and await self._reader.has_any(content, file.remote):
             await self._confirm(handle)
         size = content.size
         data = await self._reader.read(content, file.remote, handle.readahead, offset, length)
@@ -216,6 +217,8 @@ class Files:
         inode.writers -= handle.writable
         if inode.handles:
             return False
+        if not inode.unlinked:
+            self._reader.keep(handle.file.content, handle.file.remote)
         if not inode.is_local and not handle.file.content.changed:
             inode.fresh = inode.mtime_pinned = False
         return True

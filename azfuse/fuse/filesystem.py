@@ -1,6 +1,7 @@
 """One mounted share: builds the parts, keeps their tasks, drains at the end."""
 
 import errno
+import hashlib
 import logging
 import secrets
 import time
@@ -14,6 +15,7 @@ from pyfuse3 import FileNameT, InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
+from azfuse.cache.disktier import DiskTier
 from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
@@ -62,6 +64,7 @@ class FileSystem(Operations):
         self._share = Share(transport, share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
+        self._disk = _disk_tier(f"{transport.endpoint}/{share}", settings)
         self._instance = secrets.token_hex(4)
         self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
         self.tree = Tree(
@@ -83,10 +86,12 @@ class FileSystem(Operations):
         await self.tree.open_root()
         await self.space.prefetch()
         with self._state.held(self._instance):
-            async with trio.open_nursery() as nursery:
+            async with self._disk_tier_open(), trio.open_nursery() as nursery:
                 self._assemble(nursery)
                 nursery.start_soon(self._journal.run)
                 nursery.start_soon(self._writeback.run)
+                if self._disk is not None:
+                    nursery.start_soon(self._disk.run)
                 if not self.settings.read_only:
                     await self._restorer.restore(self._state.is_alive)
                     nursery.start_soon(self._recover)
@@ -99,9 +104,21 @@ class FileSystem(Operations):
                         await self._drain()
                     nursery.cancel_scope.cancel()
 
+    @asynccontextmanager
+    async def _disk_tier_open(self) -> AsyncIterator[None]:
+        if self._disk is None:
+            yield
+            return
+        await self._disk.open()
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._disk.close()
+
     def _assemble(self, nursery: trio.Nursery) -> None:
         transfers = trio.CapacityLimiter(self.settings.max_transfers)
-        reader = Reader(self._cache, nursery, transfers)
+        reader = Reader(self._cache, nursery, transfers, self._disk)
         self._writeback = WriteBack(
             self._cache,
             nursery,
@@ -175,6 +192,13 @@ class FileSystem(Operations):
         inode = self.files.owner_of(content)
         if inode is not None:
             self.tree.forget(inode)
+
+
+def _disk_tier(share_url: str, settings: FileSystemSettings) -> DiskTier | None:
+    if settings.cache_dir is None:
+        return None
+    share = hashlib.sha256(f"{share_url}?{settings.snapshot or ''}".encode()).hexdigest()[:16]
+    return DiskTier(settings.cache_dir, settings.disk_cache_size, share)
 
 
 def _tell_kernel(inode: Inode) -> None:

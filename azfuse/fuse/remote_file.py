@@ -51,6 +51,11 @@ class InodeFile:
         return self._inode.facts is not None
 
     @property
+    def file_id(self) -> int:
+        """The file's id on the share."""
+        return self._inode.file_id
+
+    @property
     def takes_body(self) -> bool:
         """True if `create` can carry content."""
         return self._tree.file.transport.supports(_BODY_SINCE)
@@ -71,7 +76,9 @@ class InodeFile:
         """Create File, with everything that programs have set of it so far."""
         inode, tree = self._inode, self._tree
         attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
-        if body_length < size:
+        content = inode.file.content if inode.file is not None else None
+        zeros = content is not None and content.size == size and content.only_zeros_left()
+        if body_length < size and not zeros:
             # Ranges can only be put while the file is not read-only; `settle` makes it so.
             attributes &= ~FileAttributes.READ_ONLY
             inode.attributes_pending = True
@@ -130,7 +137,7 @@ class InodeFile:
     async def put_range(self, offset: int, length: int, body: Body) -> str:
         """Put Range."""
         self._tree.moved_bytes += length
-        mode: Literal["preserve"] | None = "preserve" if self._keeps_mtime else None
+        mode = self._time_of_ranges
         return await self._change(
             lambda path: self._tree.file.put_range(
                 path,
@@ -139,6 +146,16 @@ class InodeFile:
                 body,
                 lease_id=self._inode.lease_id,
                 last_write_time=mode,
+            )
+        )
+
+    async def clear_range(self, offset: int, length: int) -> str:
+        """Put Range (clear)."""
+        self._tree.moved_bytes += length
+        mode = self._time_of_ranges
+        return await self._change(
+            lambda path: self._tree.file.clear_range(
+                path, offset, length, lease_id=self._inode.lease_id, last_write_time=mode
             )
         )
 
@@ -191,6 +208,10 @@ class InodeFile:
     def _keeps_mtime(self) -> bool:
         return self._inode.mtime_pinned or self._inode.fresh
 
+    @property
+    def _time_of_ranges(self) -> Literal["preserve"] | None:
+        return "preserve" if self._keeps_mtime else None
+
     async def _change(self, request: Callable[[str], Awaitable[Written]], **changes: object) -> str:
         asked = self._tree.clock()
         try:
@@ -214,6 +235,7 @@ class InodeFile:
         leases.lost(inode)
         if inode.file is not None:
             inode.file.content.continuous = False
+            inode.file.content.doubt_holes()
         raise OSError(errno.EIO, "the file's lease was broken") from error
 
     async def _at_path(self, request: Callable[[str], Awaitable[T]]) -> T:

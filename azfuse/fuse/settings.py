@@ -39,3 +39,6 @@ class FileSystemSettings:
     lease: Literal["off", "auto", "always"] = "auto"
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path
+    #: Where blocks are kept on disk as well, if anywhere, and how many bytes of them.
+    cache_dir: Path | None = None
+    disk_cache_size: int = 10 * 1024**3

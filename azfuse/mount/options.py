@@ -26,6 +26,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 #: Two blocks being filled and two being sent: less than that cannot work.
 MIN_CACHE_SIZE: Final = 16 * 1024 * 1024
+#: A few large files' worth of blocks: below that it would do more work than good.
+MIN_DISK_CACHE_SIZE: Final = 64 * 1024 * 1024
 _SIZE_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -46,6 +48,8 @@ class MountOptions:
     posix: Posix = "metadata"
     actimeo: float = 5.0
     cache_size: int = 512 * 1024 * 1024
+    cache_dir: Path | None = None
+    disk_cache_size: int = 10 * 1024**3
     readahead: int = 32 * 1024 * 1024
     max_transfers: int = 16
     dirty_expire: float = 5.0
@@ -78,6 +82,8 @@ class MountOptions:
             posix=self.posix,
             actimeo=self.actimeo,
             cache_size=self.cache_size,
+            cache_dir=self.cache_dir,
+            disk_cache_size=self.disk_cache_size,
             readahead=self.readahead,
             max_transfers=self.max_transfers,
             dirty_expire=self.dirty_expire,
@@ -128,6 +134,13 @@ def _cache_size(name: str, text: str) -> int:
     size = _size(name, text)
     if size < MIN_CACHE_SIZE:
         raise UsageError(f"option {name}={text}: the cache needs at least 16M")
+    return size
+
+
+def _disk_cache_size(name: str, text: str) -> int:
+    size = _size(name, text)
+    if size < MIN_DISK_CACHE_SIZE:
+        raise UsageError(f"option {name}={text}: the cache on disk needs at least 64M")
     return size
 
 
@@ -190,6 +203,8 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "posix": _word("metadata", "off"),
     "actimeo": _seconds,
     "cache-size": _cache_size,
+    "cache-dir": _path,
+    "disk-cache-size": _disk_cache_size,
     "readahead": _size,
     "max-transfers": lambda name, text: _number(name, text, least=1, most=256),
     "dirty-expire": _seconds,
@@ -288,6 +303,8 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
                 ignored.append(written)
             else:
                 raise UsageError(_unknown(written, name))
+    if "disk_cache_size" in fields and "cache_dir" not in fields:
+        raise UsageError("option disk-cache-size says nothing without cache-dir=DIR")
     chosen = frozenset(
         word.replace("-", "_") for word in fuse_words.values() if word not in _FUSE_DEFAULTS
     )

@@ -6,9 +6,10 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from azfuse.cache.diskstore import prepare_directory
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.credentials import Login, find_login
-from azfuse.mount.errors import MountError
+from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.mountpoint import check_machine, check_mount_point
 from azfuse.mount.options import MountOptions, parse_options
 from azfuse.mount.source import Source, parse_source
@@ -43,6 +44,8 @@ def make_plan(
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)
     state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
+    if options.cache_dir is not None:
+        _check_cache_dir(options.cache_dir, mount_point)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
@@ -65,3 +68,15 @@ def _state_dir(base: Path, login: Login, source: Source) -> Path:
     if not os.access(path, os.W_OK):
         raise MountError(f"the state directory {path} is not writable")
     return path
+
+
+def _check_cache_dir(path: Path, mount_point: Path) -> None:
+    """Make the directory of the cache on disk, or see that it may be used."""
+    if path.resolve().is_relative_to(mount_point.resolve()):
+        raise UsageError(f"option cache-dir={path}: it cannot be on the mount that it serves")
+    try:
+        prepare_directory(path)
+    except OSError as error:
+        raise UsageError(f"option cache-dir={path} cannot be used: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"option cache-dir={path} cannot be used: it is not writable")

@@ -87,6 +87,14 @@ def test_sizes(text, size):
     assert parse_options([f"cache-size={text}"]).cache_size == size
 
 
+def test_a_cache_on_disk():
+    assert parse_options([]).settings(SOURCE, Path("/x")).cache_dir is None
+    settings = parse_options(["cache-dir=/c"]).settings(SOURCE, Path("/x"))
+    assert (settings.cache_dir, settings.disk_cache_size) == (Path("/c"), 10 * 1024 * MIB)
+    settings = parse_options(["disk_cache_size=64M,cache_dir=/c"]).settings(SOURCE, Path("/x"))
+    assert settings.disk_cache_size == 64 * MIB
+
+
 def test_the_last_word_wins():
     options = parse_options(["ro,nodev,actimeo=1", "rw,dev,actimeo=2,atime,async"])
     assert not options.read_only
@@ -149,6 +157,9 @@ def test_a_snapshot_is_read_only():
         ("actimeo=soon", "seconds are needed"),
         ("cache-size=lots", "a size such as 512M"),
         ("cache-size=1M", "at least 16M"),
+        ("cache-dir=/x,disk-cache-size=63M", "the cache on disk needs at least 64M"),
+        ("disk-cache-size=1G", "says nothing without cache-dir=DIR"),
+        ("cache-dir=", "a path is needed"),
         ("max-transfers=0", "from 1 to 256"),
         ("lease=maybe", "one of off, auto, always"),
         ("posix=acl", "one of metadata, off"),

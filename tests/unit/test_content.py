@@ -191,6 +191,7 @@ class ContentMachine(RuleBasedStateMachine):
             assert 0 < chunk.length <= BLOCK
             assert sum(len(s.data) for s in chunk.segments) == chunk.length
             assert chunk.end <= content.remote_size
+            assert chunk.how == "put"  # zeros are `test_transfers.py`'s
             assert chunk.length == BLOCK or not whole_only
         while self.chunks:
             yield

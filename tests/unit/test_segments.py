@@ -79,7 +79,7 @@ class BlockMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def settle(self, data):
         flight = data.draw(st.integers(1, self.flights))
-        self.block.settle(flight)
+        self.block.settle(flight, 0, SPACE)
         self.model = [
             (entry[0], False, 0) if entry and entry[2] == flight else entry for entry in self.model
         ]
@@ -161,7 +161,7 @@ def test_bytes_in_flight_are_not_written_into():
     carried = block.segments[0].data
     block.write(2, b"XY")
     assert bytes(carried) == b"abcdef"
-    block.settle(1)
+    block.settle(1, 0, 6)
     assert [(bytes(s.data), s.dirty) for s in block.segments] == [
         (b"ab", False), (b"XY", True), (b"ef", False),
     ]  # fmt: skip

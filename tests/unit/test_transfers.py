@@ -9,7 +9,7 @@ import errno
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from unittest import mock
 
 import pytest
@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
+from azfuse.cache.diskstore import Block, BlockKey, DiskStore
+from azfuse.cache.disktier import DiskTier
 from azfuse.cache.journal import Journal
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
@@ -47,8 +49,12 @@ class Waiting:
 class FakeRemote:
     """One file on a share. Every request waits twice, until the test lets it go on."""
 
-    def __init__(self, data: bytes | None, *, takes_body: bool) -> None:
+    file_id = 1
+
+    def __init__(self, data: bytes | None, *, takes_body: bool, leases: bool = False) -> None:
         self.data = bytearray(data or b"")
+        self.leases = leases
+        self.leased = False
         self.exists = data is not None
         self.takes_body = takes_body
         self.waiting: list[Waiting] = []
@@ -123,12 +129,30 @@ class FakeRemote:
 
         return await self._request(effect)
 
+    async def clear_range(self, offset: int, length: int) -> str:
+        def effect() -> str:
+            if offset + length > len(self.data):
+                raise OSError(errno.EINVAL, "InvalidRange")
+            self.data[offset : offset + length] = bytes(length)
+            return self.changed()
+
+        return await self._request(effect)
+
     async def lease(self, requests: int, *, growing: bool) -> str | None:
-        await trio.lowlevel.checkpoint()
-        return None
+        """Lease where `-o lease=auto` does; the lease ends with the upload that is final."""
+        if not self.leases or (not self.leased and requests < 2 and not growing):
+            await trio.lowlevel.checkpoint()
+            return None
+
+        def effect() -> str:
+            self.leased = True
+            return self.etag
+
+        return await self._request(effect)
 
     async def settle(self) -> None:
         await trio.lowlevel.checkpoint()
+        self.leased = False
 
     @staticmethod
     async def _bytes(body: Body) -> bytes:
@@ -137,16 +161,60 @@ class FakeRemote:
         return b"".join([bytes(piece) async for piece in body()])
 
 
+class MemoryStore:
+    """What `DiskStore` is to the tier, without a disk."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, int], tuple[str, bytes]] = {}
+
+    def numbers(self, file: str, etag: str) -> set[int]:
+        return {n for (name, n), (tag, _) in self.kept.items() if (name, tag) == (file, etag)}
+
+    def load(self, key: BlockKey, buffer: memoryview) -> bool:
+        etag, data = self.kept.get((key.file, key.number), ("", b""))
+        if (etag, len(data)) != (key.etag, len(buffer)):
+            return False
+        buffer[:] = data
+        return True
+
+    def store(self, blocks: list[Block]) -> list[Block]:
+        for block in blocks:
+            self.kept[block.key.file, block.key.number] = block.key.etag, b"".join(block.parts)
+        return blocks
+
+    def usage(self) -> tuple[int, int]:
+        return len(self.kept), 0
+
+    def sweep(self) -> int:
+        return 0
+
+
+class InlineTier(DiskTier):
+    """A tier without threads, so that time stands still while it works."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), 0, "share")
+        self._store = cast("DiskStore", MemoryStore())
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        await trio.lowlevel.checkpoint()
+        return work()
+
+
 class Scene:
     """One file, its caches and tasks, and what the bytes ought to be."""
 
-    def __init__(self, nursery: trio.Nursery, *, new: bool, takes_body: bool) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, new: bool, takes_body: bool, leases: bool, disk: bool
+    ) -> None:
         start = None if new else b"A" * 40
-        self.remote = FakeRemote(start, takes_body=takes_body)
+        self.remote = FakeRemote(start, takes_body=takes_body, leases=leases)
         self.seen = bytearray(start or b"")
         #: When each byte was last written, cut or taken over, to tell what a task could see.
         self.stamps = [0] * len(self.seen)
         self.now = 0
+        #: When others last wrote each byte.
+        self.foreign: dict[int, int] = {}
         #: Others wrote since the file was last opened: what is read may be theirs or not.
         self.others = False
         self.nursery = nursery
@@ -154,7 +222,10 @@ class Scene:
         self.content = FileContent(len(self.seen), self.remote.etag if start else None)
         self.file = CachedFile(self.content, self.remote)
         transfers = trio.CapacityLimiter(16)
-        self.reader = Reader(self.cache, nursery, transfers)
+        tier = InlineTier() if disk else None
+        if tier is not None:
+            nursery.start_soon(tier.run)
+        self.reader = Reader(self.cache, nursery, transfers, tier)
         journal = Journal(Path("never-used"), "test")
         self.writeback = WriteBack(self.cache, nursery, transfers, lambda: 0.0, 1e9, journal)
         self.tasks = 0
@@ -183,8 +254,10 @@ class Scene:
 
     def others_write(self, offset: int, length: int, value: int) -> None:
         end = min(offset + length, len(self.remote.data))
-        if self.remote.exists and offset < end:
+        if self.remote.exists and offset < end and not self.remote.leased:
+            self.now += 1
             self.remote.data[offset:end] = bytes([value]) * (end - offset)
+            self.foreign.update(dict.fromkeys(range(offset, end), self.now))
             self.remote.changed()
             self.others = True
 
@@ -196,10 +269,13 @@ class Scene:
         if not content.continuous:
             self.touch(content.forget_clean())
         self.touch(content.adopt(len(self.remote.data), self.remote.etag))
+        self.reader.keep(content, self.remote)
         self.now += 1
         self.seen[:] = self.remote.data
         self.stamps = [self.now] * len(self.seen)
-        self.others = False
+        # A file that we created in several requests without a lease is believed to have been
+        # ours alone meanwhile, as long as it stays in memory.
+        self.others = self.others and not content.exact
 
     def answer(self, number: int, outcome: str) -> None:
         if self.remote.waiting:
@@ -236,10 +312,13 @@ class Scene:
             return
         finally:
             self.tasks -= 1
-        if self.others:
-            return
+        self.check_share(began, stamps)
+
+    def check_share(self, began: int, stamps: list[int]) -> None:
+        """Check that what was written until *began* is on the share, if nobody wrote since."""
         for position, stamp in enumerate(stamps[: len(self.seen)]):
-            if self.stamps[position] == stamp <= began:
+            ours = self.foreign.get(position, -1) < stamp
+            if self.stamps[position] == stamp <= began and ours:
                 assert self.remote.data[position] == self.seen[position], (
                     f"byte {position} was acknowledged and is not on the share"
                 )
@@ -268,19 +347,29 @@ class Scene:
             await self.writeback.flush(self.file)
         assert not self.content.changed
         assert not self.writeback.pending
+        self.check_share(self.now, self.stamps)
         if not self.others:
             assert self.remote.data == self.seen
-        if not self.others:
-            assert await self._all() == self.seen
+            assert await self._all(self.content) == self.seen
         self.open()
-        assert await self._all() == self.remote.data
+        if not self.others:
+            assert await self._all(self.content) == self.remote.data
         self.check()
+        await self.remount()
 
-    async def _all(self) -> bytes:
+    async def remount(self) -> None:
+        """Read all again with nothing in memory: what is on disk is what the share has."""
+        self.reader.keep(self.content, self.remote)
+        await trio.testing.wait_all_tasks_blocked()
+        self.cache.discard(self.content)
+        content = FileContent(len(self.remote.data), self.remote.etag)
+        assert await self._all(content) == self.remote.data
+
+    async def _all(self, content: FileContent) -> bytes:
         result = b""
         for offset in range(0, len(self.seen), BLOCK):
             readahead = Readahead(4 * BLOCK)
-            result += await self.reader.read(self.content, self.remote, readahead, offset, BLOCK)
+            result += await self.reader.read(content, self.remote, readahead, offset, BLOCK)
         return result
 
     def _grow(self, end: int) -> None:
@@ -295,7 +384,8 @@ class Scene:
 
 offsets = st.integers(0, LONGEST)
 lengths = st.integers(1, 2 * BLOCK)
-values = st.integers(1, 255)
+#: Half of what programs write is zeros.
+values = st.one_of(st.integers(1, 255), st.just(0))
 own = st.one_of(
     st.tuples(st.just("write"), offsets, lengths, values),
     st.tuples(st.just("truncate"), offsets),
@@ -309,10 +399,10 @@ own = st.one_of(
 foreign = st.tuples(st.just("others_write"), offsets, lengths, values)
 
 
-def play(actions, *, new=False, takes_body=True) -> None:
+def play(actions, *, new=False, takes_body=True, leases=False, disk=False) -> None:
     async def scene() -> None:
         async with trio.open_nursery() as nursery:
-            stage = Scene(nursery, new=new, takes_body=takes_body)
+            stage = Scene(nursery, new=new, takes_body=takes_body, leases=leases, disk=disk)
             for name, *args in actions:
                 if name in ("read", "flush"):
                     stage.start(getattr(stage, name), *args)
@@ -324,11 +414,13 @@ def play(actions, *, new=False, takes_body=True) -> None:
             nursery.cancel_scope.cancel()
 
     with ExitStack() as stack:
-        for module in ("content", "reader", "readahead", "upload", "writeback"):
+        for module in ("content", "disktier", "reader", "readahead", "upload", "writeback"):
             path = f"azfuse.cache.{module}"
             stack.enter_context(mock.patch(f"{path}.BLOCK_SIZE", BLOCK))
         stack.enter_context(mock.patch("azfuse.cache.readahead.PAGE", 4))
         stack.enter_context(mock.patch("azfuse.cache.readahead.FIRST_READ", 4))
+        for name, size in (("LONG_RUN", 16), ("GRAIN", 4), ("PAGE", 2)):
+            stack.enter_context(mock.patch(f"azfuse.cache.zeros.{name}", size))
         stack.enter_context(mock.patch("azfuse.cache.upload.FIRST_ALLOCATION", 2 * LONGEST))
         trio.run(scene)
 
@@ -337,15 +429,18 @@ plenty = settings(max_examples=300, deadline=None)
 
 
 @plenty
-@given(st.lists(own, max_size=30), st.booleans(), st.booleans())
-def test_programs_alone(actions, new, takes_body):
-    play(actions, new=new, takes_body=takes_body)
+@given(st.lists(own, max_size=30), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_programs_alone(actions, new, takes_body, leases, disk):
+    play(actions, new=new, takes_body=takes_body, leases=leases, disk=disk)
 
 
 @plenty
-@given(st.lists(st.one_of(own, own, own, foreign), max_size=30))
-def test_with_other_writers(actions):
-    play(actions)
+@given(
+    st.lists(st.one_of(own, own, own, foreign), max_size=30),
+    st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_with_other_writers(actions, new, leases, disk):
+    play(actions, new=new, leases=leases, disk=disk)
 
 
 DONE = ("answer", 0, "done")
@@ -377,6 +472,33 @@ def test_a_cut_between_the_requests_of_an_upload():
         ("write", 40, 20, 1), ("flush",), DONE, ("truncate", 0), ("write", 0, 10, 2),
         DONE, DONE, DONE, ("flush",), DONE, DONE, DONE, DONE, DONE,
     ])  # fmt: skip
+
+
+ZEROS = ("write", 0, BLOCK + 16, 0)
+MINE = ("write", 0, 4, 7)
+THEIRS = ("others_write", BLOCK + 4, 4, 2)
+
+
+def test_zeros_over_what_others_wrote_after_the_file_was_created():
+    flushed = [("flush",), DONE, DONE, DONE, DONE]
+    play([ZEROS, *flushed, THEIRS, ZEROS, MINE], new=True)
+    play([ZEROS, *flushed, THEIRS, ZEROS, MINE], new=True, leases=True)
+
+
+def test_zeros_over_what_others_wrote_while_the_file_was_created():
+    play([ZEROS, ("flush",), DONE, THEIRS, ZEROS, DONE], new=True)
+
+
+def test_zeros_over_what_others_wrote_between_two_changes_of_ours():
+    flushed = [("flush",), DONE, DONE, DONE, DONE]
+    actions = [ZEROS, *flushed, THEIRS, MINE, *flushed, ZEROS]
+    play(actions, new=True)
+    play(actions, new=True, leases=True)
+
+
+def test_what_others_wrote_while_a_file_was_created_is_not_kept_from_them_on_disk():
+    actions = [("write", 0, BLOCK + 8, 5), ("flush",), DONE, ("others_write", 0, 1, 9)]
+    play(actions, new=True, disk=True)
 
 
 def test_others_write_while_one_request_is_under_way():
