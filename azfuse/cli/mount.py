@@ -40,7 +40,8 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       uid, gid, umask, fmask, dmask, file_mode (0644), dir_mode (0755)
       posix=metadata|off             keep modes and owners on the share (metadata)
       allow_other, allow_root        let others in
-      actimeo=SECONDS                how long attributes are believed (5)
+      actimeo=SECONDS, noac          how long attributes are believed (5); not at all
+      acregmin, acregmax, acdirmin, acdirmax   the same for files and for directories
       cache-size, readahead          sizes such as 512M (512M, 32M)
       max-transfers=N                range requests at once (16)
       dirty-expire, retry-timeout    seconds (5, 120)

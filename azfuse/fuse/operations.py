@@ -82,7 +82,7 @@ class Operations(pyfuse3.Operations):
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
         await self.tree.refresh(node)
-        return entry_attributes(node, self.tree.valid_for(node))
+        return entry_attributes(node, self.tree.trust)
 
     @handler
     async def setattr(
@@ -96,7 +96,7 @@ class Operations(pyfuse3.Operations):
         """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
         node = self.tree.table[inode]
         await self.setter.apply(node, attr, fields)
-        return entry_attributes(node, self.tree.valid_for(node))
+        return entry_attributes(node, self.tree.trust)
 
     @handler
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -353,7 +353,7 @@ class Operations(pyfuse3.Operations):
         return entry
 
     def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        entry = entry_attributes(inode, self.tree.valid_for(inode))
+        entry = entry_attributes(inode, self.tree.trust)
         if inode.aliases:
             # The kernel takes each letter case for a name of its own, and a change of one
             # says nothing to it of the others: so it may not remember any.

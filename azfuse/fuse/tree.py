@@ -20,6 +20,7 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.fuse.trust import Trust, is_volatile
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.file import File
@@ -56,8 +57,9 @@ class Tree:
         #: The service takes a rename of an entry onto its own name, as far as we know.
         self.renames_in_place = True
         self.clock = clock
+        self.trust = Trust(settings, self.posix, clock)
         self._cache = cache
-        self._listings: ListingCache[Inode] = ListingCache(settings.actimeo, clock)
+        self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._listing_now: dict[Inode, trio.Event] = {}
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
@@ -85,37 +87,29 @@ class Tree:
 
     # -- belief -------------------------------------------------------------------------
 
-    def valid_for(self, inode: Inode) -> float:
-        """Return for how many more seconds the attributes of *inode* may be believed."""
-        if inode.facts is None or inode.gone:
-            return self.settings.actimeo
-        if self._needs_probe(inode):
-            return 0.0
-        if inode.facts.lease_state == "leased" and inode.lease_id is None:
-            return 0.0  # somebody is writing
-        age = self.clock() - max(inode.facts.asked, inode.changed_at)
-        return max(0.0, self.settings.actimeo - age)
-
     def missing_for(self, parent: Inode) -> float:
         """Return for how many more seconds a name that *parent* lacks may be taken for missing."""
         listing = self._listings.get(parent)
-        if listing is None:
-            return 0.0
-        return max(0.0, self.settings.actimeo - (self.clock() - listing.asked))
+        return max(0.0, listing.expires - self.clock()) if listing is not None else 0.0
 
     async def refresh(self, inode: Inode) -> None:
         """Make sure that the attributes of *inode* may be believed now.
 
         Raises ServiceError, FileNotFoundError where it is no longer on the share.
         """
-        if self.valid_for(inode) > 0 or inode.is_local:
+        if not self.trust.doubts(inode):
             return
         if inode.parent is None:
             await self.open_root()
-        elif inode.handles or (inode.parent is self.root and inode.hidden):
+        elif inode.handles and (inode.hidden or not self._prefers_listing(inode.parent)):
             await self.validate(inode)
         elif await self.lookup(inode.parent, inode.name) is not inode:
             raise FileNotFoundError(2, "no longer on the share")
+
+    def _prefers_listing(self, parent: Inode) -> bool:
+        """Count one more question about an entry of *parent*; say if a listing is cheaper now."""
+        parent.heads += 1
+        return parent.heads > math.ceil((parent.entries_seen or 0) / MAX_PAGE_ENTRIES)
 
     async def validate(self, inode: Inode) -> None:
         """Ask the share about *inode* itself (one HEAD)."""
@@ -141,10 +135,13 @@ class Tree:
     def apply(self, inode: Inode, facts: Facts) -> None:
         """Believe *facts* about *inode*, unless we changed it since they were asked for."""
         known = inode.facts
-        if known is not None and facts.asked < inode.changed_at:
-            return
-        if facts.metadata is None and known is not None and known.etag == facts.etag:
-            facts.metadata = known.metadata
+        if known is not None:
+            if facts.asked < max(inode.changed_at, known.asked):
+                return
+            if known.etag == facts.etag:
+                facts.confirms(known)
+            if facts.lease_state is None:
+                facts.lease_state = known.lease_state  # only HEAD and GET tell
         inode.facts = facts
         if inode.attributes_pending or (inode.file is not None and inode.file.content.changed):
             return
@@ -170,11 +167,16 @@ class Tree:
         key = self.key(name)
         while True:
             child = parent.children.get(key)
-            if child is not None and (child.is_local or self.valid_for(child) > 0):
+            if child is not None and not self.trust.doubts_name(child):
                 return child
+            if child is not None and is_volatile(child):
+                return await self._validated(parent, key, child)
             listing = self._listings.get(parent)
             if listing is not None:
-                return await self._found(parent, key, listing.entries.get(key))
+                found = await self._found(parent, key, listing.entries.get(key))
+                # A listing may be believed for longer than the attributes that came with it.
+                if found is None or is_volatile(found) or not self.trust.doubts(found):
+                    return found
             if (event := self._listing_now.get(parent)) is None:
                 break
             await event.wait()
@@ -195,22 +197,13 @@ class Tree:
 
     async def _lookup_alone(self, parent: Inode, name: str, key: str) -> Inode | None:
         """Ask for one entry of a large directory."""
-        parent.heads += 1
-        if parent.heads > math.ceil((parent.entries_seen or 0) / MAX_PAGE_ENTRIES):
+        if self._prefers_listing(parent):
             listing = await self.fetch_listing(parent)
             if listing is not None:
                 return await self._found(parent, key, listing.entries.get(key))
         child = parent.children.get(key)
         if child is not None:
-            try:
-                await self.validate(child)
-            except FileNotFoundError:
-                return await self._found(parent, key, None)
-            except ServiceError as error:
-                if error.code in NOT_FOUND:
-                    return None
-                raise
-            return child
+            return await self._validated(parent, key, child)
         asked = self.clock()
         # The name itself sorts before every longer one that begins with it.
         page = await self.directory.list_directories_and_files(
@@ -220,6 +213,18 @@ class Tree:
             if self.key(entry.name) == key:
                 return await self._found(parent, key, Facts.of_entry(entry, asked))
         return None
+
+    async def _validated(self, parent: Inode, key: str, child: Inode) -> Inode | None:
+        """Ask for *child* alone; return what has its name now."""
+        try:
+            await self.validate(child)
+        except FileNotFoundError:
+            return await self._found(parent, key, None)
+        except ServiceError as error:
+            if error.code in NOT_FOUND:
+                return None
+            raise
+        return child
 
     async def fetch_listing(self, parent: Inode, *, one_page: bool = False) -> Listing | None:
         """List *parent* and believe it. With *one_page* give up, None, if that is not enough.
@@ -285,8 +290,8 @@ class Tree:
     async def adopt(self, parent: Inode, facts: Facts) -> Inode:
         """Return the inode of an entry that the share has, with all its attributes known."""
         inode = self._attach(parent, facts)
-        if inode.facts is not None and self._needs_probe(inode):
-            if self._may_be_symlink(inode):
+        if self.trust.needs_probe(inode):
+            if self.trust.may_be_symlink(inode):
                 await self._probe_link(inode)
             else:
                 self.apply(inode, await self._head(inode))
@@ -308,27 +313,11 @@ class Tree:
             for facts in entries:
                 result.append(None)
                 inode = self._attach(parent, facts)
-                if self._needs_probe(inode):
+                if self.trust.needs_probe(inode):
                     nursery.start_soon(probe, len(result) - 1, facts)
                 else:
                     result[-1] = inode
         return [inode for inode in result if inode is not None]
-
-    def _needs_probe(self, inode: Inode) -> bool:
-        """Say whether a listing does not tell all of *inode*."""
-        if inode.facts is None:
-            return False
-        return self._may_be_symlink(inode) or self.posix.needs_metadata(inode.facts)
-
-    def _may_be_symlink(self, inode: Inode) -> bool:
-        """Say whether *inode* has the size of a symbolic link and was not looked into yet."""
-        facts = inode.facts
-        return (
-            facts is not None
-            and not facts.is_directory
-            and facts.size == symlinks.SIZE
-            and inode.link_etag != facts.etag
-        )
 
     def _attach(self, parent: Inode, facts: Facts) -> Inode:
         key = self.key(facts.name)

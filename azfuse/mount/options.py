@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from azfuse.cache.metadata import Belief
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.errors import UsageError
 from azfuse.mount.source import Source
@@ -45,6 +46,10 @@ class MountOptions:
     dir_mode: int | None = None
     posix: Posix = "metadata"
     actimeo: float = 5.0
+    acregmin: float | None = None
+    acregmax: float | None = None
+    acdirmin: float | None = None
+    acdirmax: float | None = None
     cache_size: int = 512 * 1024 * 1024
     readahead: int = 32 * 1024 * 1024
     max_transfers: int = 16
@@ -75,7 +80,8 @@ class MountOptions:
             file_mode=_first(self.file_mode, 0o666 & ~file_mask),
             dir_mode=_first(self.dir_mode, 0o777 & ~dir_mask),
             posix=self.posix,
-            actimeo=self.actimeo,
+            files=self._belief(self.acregmin, self.acregmax),
+            directories=self._belief(self.acdirmin, self.acdirmax),
             cache_size=self.cache_size,
             readahead=self.readahead,
             max_transfers=self.max_transfers,
@@ -83,6 +89,12 @@ class MountOptions:
             lease=self.lease,
             state_dir=state_dir,
         )
+
+    def _belief(self, least: float | None, most: float | None) -> Belief:
+        """Fill in with `actimeo` what was not given, moved as far as what was given demands."""
+        if least is None:
+            least = self.actimeo if most is None else min(self.actimeo, most)
+        return Belief(least, max(self.actimeo, least) if most is None else most)
 
     def fuse_options(self, source: Source) -> set[str]:
         """Make the option set of pyfuse3.init (design notes, section 1.2)."""
@@ -187,6 +199,10 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "dir-mode": _mode,
     "posix": _word("metadata", "off"),
     "actimeo": _seconds,
+    "acregmin": _seconds,
+    "acregmax": _seconds,
+    "acdirmin": _seconds,
+    "acdirmax": _seconds,
     "cache-size": _cache_size,
     "readahead": _size,
     "max-transfers": lambda name, text: _number(name, text, least=1, most=256),
@@ -200,9 +216,10 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "log-file": _path,
 }
 #: Options without a value: name -> field and what to put there.
-_FLAGS: Final[dict[str, tuple[str, bool]]] = {
+_FLAGS: Final[dict[str, tuple[str, object]]] = {
     "ro": ("read_only", True),
     "rw": ("read_only", False),
+    "noac": ("actimeo", 0.0),
     "allow-other": ("allow_other", True),
     "allow-root": ("allow_root", True),
     "foreground": ("foreground", True),
@@ -287,7 +304,16 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
     )
     # The tables above pair each field with a converter of its type.
     options = cast("Callable[..., MountOptions]", replace)(MountOptions(), **fields)
+    _check_bounds("acreg", options.acregmin, options.acregmax)
+    _check_bounds("acdir", options.acdirmin, options.acdirmax)
     return replace(options, fuse_words=chosen, ignored=tuple(ignored))
+
+
+def _check_bounds(name: str, least: float | None, most: float | None) -> None:
+    if least is not None and most is not None and least > most:
+        raise UsageError(
+            f"options {name}min={least:g} and {name}max={most:g}: the least is more than the most"
+        )
 
 
 def _unknown(written: str, name: str) -> str:

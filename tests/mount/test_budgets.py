@@ -56,6 +56,27 @@ def test_attributes_that_are_no_longer_believed_cost_one_listing(share, mount, c
         assert not usage.requests["GetFileProperties"]
 
 
+def test_files_and_directories_are_believed_for_times_of_their_own(share, mount, counting):
+    share.write("file", b"x")
+    with mount(f"{QUIET},acregmax=0,acdirmin=60") as m:
+        os.listdir(m.path)
+        with counting() as usage:
+            for _ in range(3):
+                assert errno_of(os.stat, m.path / "missing")
+                os.listdir(m.path)
+        assert not usage.requests
+        share.write("file", b"longer")
+        assert (m.path / "file").stat().st_size == 6
+    with mount(f"{QUIET},acregmin=60,acdirmax=0") as m:
+        os.listdir(m.path)
+        with (m.path / "file").open() as file, counting() as usage:
+            for _ in range(3):
+                os.fstat(file.fileno())
+        assert not usage.requests
+        share.write("new", b"x")
+        assert (m.path / "new").exists()
+
+
 def test_reading_a_small_file(share, mount, counting):
     share.write("file", b"x" * 100 * KIB)
     with mount(QUIET) as m:
