@@ -46,6 +46,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       max-transfers=N                range requests at once (16)
       dirty-expire, retry-timeout    seconds (5, 120)
       lease=off|auto|always          keep other writers off while uploading (auto)
+      lease-wait=SECONDS             wait for leases of others before EBUSY (0)
       log-level, log-file, state-dir, foreground
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.

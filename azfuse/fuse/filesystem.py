@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import pyfuse3
 import trio
@@ -14,10 +15,10 @@ from pyfuse3 import FileNameT, InodeT
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
 from azfuse.cache.reader import Reader
-from azfuse.cache.writeback import WriteBack
+from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.leases import Leases
+from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.remote_file import InodeFile
@@ -28,12 +29,16 @@ from azfuse.fuse.state import MountState
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
 from azfuse.rest.directory import Directory
-from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.errors import AzureFilesError, ServiceError
 from azfuse.rest.file import File
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
 
 log = logging.getLogger(__name__)
+
+#: Pauses before what failed in the background is tried again, in seconds: doubling.
+_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 300.0
 
 
 class FileSystem(Operations):
@@ -74,6 +79,10 @@ class FileSystem(Operations):
                 self._assemble(nursery)
                 nursery.start_soon(self._writeback.run)
                 if not self.settings.read_only:
+                    self.tree.lease_doubted = lambda inode: nursery.start_soon(
+                        self._leases.verify, inode
+                    )
+                    nursery.start_soon(self._leases.run)
                     nursery.start_soon(self._recover)
                 try:
                     async with trio.open_nursery() as errands:
@@ -90,7 +99,7 @@ class FileSystem(Operations):
         self._writeback = WriteBack(
             self._cache, nursery, transfers, trio.current_time, self.settings.dirty_expire
         )
-        self._leases = Leases(self.tree, self._state, self._instance)
+        self._leases = Leases(self.tree, self._state, self._instance, self.settings.lease_wait)
         self.files = Files(
             self.tree,
             self._cache,
@@ -109,8 +118,8 @@ class FileSystem(Operations):
             self._instance,
         )
         self.forget_entry = _forget_entry
-        self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
-        self.user_attributes = UserAttributes(self.tree)
+        self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
+        self.user_attributes = UserAttributes(self.tree, self._leases)
 
     @property
     def dirty_bytes(self) -> int:
@@ -120,24 +129,47 @@ class FileSystem(Operations):
     async def _drain(self) -> None:
         if self._writeback.pending:
             log.info("uploading %d dirty bytes", self._cache.dirty)
-        for file, error in await self._writeback.drain():
+        for file, error in await self._drain_patiently():
             path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
             self.unsaved.append((path, file.content.dirty_bytes, error))
             log.error("%s: %d bytes could not be uploaded: %s", path, file.content.dirty_bytes,
                       error)  # fmt: skip
-        for inode in list(self.tree.table):
-            if inode.hidden and inode.facts is not None:
-                await self.namespace.discard_hidden(inode)
-            await self._leases.give_back(inode)
+        # Side by side: a service that does not answer is waited for once.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leases.give_back_all)
+            for inode in list(self.tree.table):
+                if inode.hidden and inode.facts is not None:
+                    nursery.start_soon(self.namespace.discard_hidden, inode)
+
+    async def _drain_patiently(self) -> list[tuple[CachedFile, BaseException]]:
+        """Upload everything, waiting for others' leases as a program would; return the rest."""
+        until = trio.current_time() + self.settings.lease_wait
+        while True:
+            failed = await self._writeback.drain()
+            errors = [error for _, error in failed]
+            if any(isinstance(error, LeaseBroken) for error in errors):
+                continue  # what is dirty goes up without it
+            busy = any(isinstance(e, ServiceError) and e.code in FOREIGN for e in errors)
+            if not busy or trio.current_time() >= until:
+                return failed
+            await trio.sleep(min(_PAUSE, until - trio.current_time()))
 
     async def _recover(self) -> None:
-        """Clear away what mounts of this machine left on the share when they were killed."""
-        try:
-            await self._leases.recover()
-            await self.namespace.clear_hidden(self._state.is_dead)
-            self._state.forget_dead()
-        except AzureFilesError as error:
-            log.info("files that earlier mounts left behind were not looked for: %s", error)
+        """Clear away what mounts of this machine left on the share when they were killed.
+
+        Their leases are another matter (`Leases.run`).
+        """
+        pause = _PAUSE
+        while True:
+            try:
+                await self.namespace.clear_hidden(self._state.is_dead)
+                self._state.forget_dead()
+            except (AzureFilesError, OSError) as error:
+                log.info("files that earlier mounts left behind are looked for later: %s", error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
 
     def _emptied(self, content: FileContent) -> None:
         """Let go of an inode whose last cached block was evicted, if nothing else holds it."""

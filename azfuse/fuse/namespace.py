@@ -18,10 +18,10 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, make_writable
+from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
-from azfuse.rest.models import SmbSettings
+from azfuse.rest.models import SmbSettings, Written
 from azfuse.rest.wire import MAX_PATH, FileAttributes
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,12 @@ class Namespace:
         tree = self._tree
         if FileAttributes.READ_ONLY in attributes_of(inode):
             await make_writable(tree, inode)
+
+        async def delete(lease_id: str | None) -> None:
+            await tree.file.delete_file(inode.path, lease_id=lease_id)
+
         try:
-            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+            await leased(tree, inode, delete)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.vanish(inode)
@@ -187,9 +191,9 @@ class Namespace:
                 raise
             # Somebody else made it read-only since we last looked.
             await make_writable(tree, inode)
-            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+            await leased(tree, inode, delete)
         tree.moved_bytes += inode.size
-        self._leases.deleted(inode)
+        await self._leases.deleted(inode)
 
     async def _hide(self, inode: Inode) -> None:
         """Give a file that is open a name that nobody sees, until its last close.
@@ -310,16 +314,24 @@ class Namespace:
         path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
         asked = tree.clock()
+
+        async def move(lease_id: str | None) -> Written:
+            async def over(target_lease_id: str | None) -> Written:
+                return await call(
+                    source.path,
+                    path,
+                    replace_if_exists=replace,
+                    ignore_read_only=replace,
+                    source_lease_id=lease_id,
+                    destination_lease_id=target_lease_id,
+                    expected_file_id=source.file_id,
+                )
+
+            return await (leased(tree, target, over) if target and replace else over(None))
+
         try:
-            written = await call(
-                source.path,
-                path,
-                replace_if_exists=replace,
-                ignore_read_only=replace,
-                source_lease_id=source.lease_id,
-                destination_lease_id=target.lease_id if target is not None and replace else None,
-                expected_file_id=source.file_id,
-            )
+            await self._leases.moving(source, path)
+            written = await leased(tree, source, move)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.drop_listing(source.parent, new_parent)
@@ -328,13 +340,13 @@ class Namespace:
             del tree.renaming[source]
             event.set()
         if target is not None and replace:
-            self._leases.deleted(target)
+            await self._leases.deleted(target)
             self._removed(target)
         tree.vanish(source)
         source.gone = False
         tree.attach(source, new_parent, new_name)
         tree.table.add(source)
-        self._leases.moved(source)
+        await self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
 

@@ -242,7 +242,7 @@ class Operations(pyfuse3.Operations):
     @handler
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """Bring what was written to the share (fsync(2), fdatasync(2))."""
-        await self.files.flush(self._open_files[fh].file)
+        await self.files.sync(self._open_files[fh])
 
     @handler
     async def release(self, fh: FileHandleT) -> None:

@@ -11,6 +11,7 @@ import pyfuse3
 from azfuse.cache.writeback import WriteBack
 from azfuse.fuse.files import Files, strip_privileges
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import send_posix
 from azfuse.fuse.tree import Tree
@@ -29,10 +30,16 @@ class Setter:
     """
 
     def __init__(
-        self, tree: Tree, files: Files, writeback: WriteBack, now: Callable[[], int]
+        self,
+        tree: Tree,
+        files: Files,
+        leases: Leases,
+        writeback: WriteBack,
+        now: Callable[[], int],
     ) -> None:
         self._tree = tree
         self._files = files
+        self._leases = leases
         self._writeback = writeback
         self._now = now
 
@@ -81,8 +88,13 @@ class Setter:
             inode.mtime_pinned |= mtime is not None
             self._writeback.note(inode.file)
             return
-        try:
+
+        async def send() -> None:
+            inode.posix = posix  # what was asked about the file in between said otherwise
             await send_posix(self._tree, inode, mtime=mtime)
+
+        try:
+            await self._leases.patiently(inode, send)
         except BaseException:
             inode.posix = before
             raise

@@ -38,5 +38,7 @@ class FileSystemSettings:
     #: Dirty data older than this is uploaded even while its file stays open.
     dirty_expire: float = 5.0
     lease: Literal["off", "auto", "always"] = "auto"
+    #: How long fsync, close and their like wait for the lease of somebody else.
+    lease_wait: float = 0.0
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path

@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pyfuse3
 import trio
@@ -61,6 +62,10 @@ class Tree:
         self._cache = cache
         self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._listing_now: dict[Inode, trio.Event] = {}
+        #: Told of every refusal of a change to an inode; says if its lease was lost.
+        self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
+        #: Told of an inode that changed although we hold its lease.
+        self.lease_doubted: Callable[[Inode], None] = lambda inode: None
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
         root_posix = self.posix.default(0o040000)
@@ -140,6 +145,9 @@ class Tree:
                 return
             if known.etag == facts.etag:
                 facts.confirms(known)
+            if inode.lease_id is not None and self._contradicts(inode, facts):
+                self.lease_doubted(inode)
+                return
             if facts.lease_state is None:
                 facts.lease_state = known.lease_state  # only HEAD and GET tell
         inode.facts = facts
@@ -156,6 +164,34 @@ class Tree:
         if inode.file is not None and not inode.file.lock.locked():
             content = inode.file.content
             self._cache.touch(content, content.adopt(facts.size, facts.etag))
+
+    def _contradicts(self, inode: Inode, facts: Facts) -> bool:
+        """Say whether *facts* cannot be true if we hold the lease of *inode*."""
+        if inode.file is not None and inode.file.lock.locked():
+            return False  # changes of ours are under way
+        known = inode.facts
+        changed = known is not None and known.etag != facts.etag
+        return changed or facts.lease_state not in {None, "leased"}
+
+    def reconfirm(self, inode: Inode, asked: float) -> None:
+        """Note that what is known of *inode* was still true at *asked*, and its lease ours."""
+        known = inode.facts
+        if known is not None and known.asked <= asked:
+            inode.facts = replace(known, asked=asked, lease_state=None)
+            inode.facts.confirms(known)
+            self.entered(inode)
+
+    def found_leased(self, inode: Inode) -> None:
+        """Note that somebody else may hold the lease of *inode*: the share is asked each time."""
+        if inode.facts is not None:
+            inode.facts.lease_state = "leased"
+
+    def drop_content(self, inode: Inode) -> None:
+        """Drop what is cached of *inode* and not dirty: somebody else may have changed it."""
+        if inode.file is not None:
+            content = inode.file.content
+            self._cache.touch(content, content.forget_clean())
+            content.continuous = False  # what an upload under way makes clean as well
 
     # -- names --------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class MountOptions:
     dirty_expire: float = 5.0
     retry_timeout: float = 120.0
     lease: LeaseUse = "auto"
+    lease_wait: float = 0.0
     snapshot: str | None = None
     credentials: Path | None = None
     state_dir: Path | None = None
@@ -87,6 +88,7 @@ class MountOptions:
             max_transfers=self.max_transfers,
             dirty_expire=self.dirty_expire,
             lease=self.lease,
+            lease_wait=self.lease_wait,
             state_dir=state_dir,
         )
 
@@ -209,6 +211,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "dirty-expire": _seconds,
     "retry-timeout": _seconds,
     "lease": _word("off", "auto", "always"),
+    "lease-wait": _seconds,
     "snapshot": _snapshot,
     "credentials": _path,
     "state-dir": _path,
