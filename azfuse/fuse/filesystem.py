@@ -1,6 +1,5 @@
 """One mounted share: builds the parts, keeps their tasks, drains at the end."""
 
-import errno
 import logging
 import secrets
 import time
@@ -8,16 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import pyfuse3
 import trio
-from pyfuse3 import FileNameT, InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
@@ -56,11 +53,13 @@ class FileSystem(Operations):
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
         self._instance = secrets.token_hex(4)
+        self.kernel = Kernel()
         self.tree = Tree(
             Directory(transport, share, snapshot=settings.snapshot),
             File(transport, share, snapshot=settings.snapshot),
             settings,
             self._cache,
+            self.kernel,
             trio.current_time,
             self._state.numbers,
         )
@@ -107,7 +106,7 @@ class FileSystem(Operations):
             self._writeback,
             self._leases,
             time.time_ns,
-            _tell_kernel,
+            self.kernel.forget_attributes,
         )
         self.namespace = Namespace(
             self.tree,
@@ -117,9 +116,12 @@ class FileSystem(Operations):
             time.time_ns,
             self._instance,
         )
-        self.forget_entry = _forget_entry
         self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree, self._leases)
+
+    async def tell_kernel(self) -> None:
+        """Tell the kernel what it could not know; to run while the mount is served."""
+        await self.kernel.run()
 
     @property
     def dirty_bytes(self) -> int:
@@ -176,21 +178,3 @@ class FileSystem(Operations):
         inode = self.files.owner_of(content)
         if inode is not None:
             self.tree.forget(inode)
-
-
-def _tell_kernel(inode: Inode) -> None:
-    """Have the kernel ask for the attributes of *inode* again before it uses its own.
-
-    Only attributes: dropping pages from within a handler could wait for that handler.
-    """
-    for number in (inode.number, *inode.aliases.values()):
-        try:
-            pyfuse3.invalidate_inode(InodeT(number), attr_only=True)
-        except OSError as error:
-            if error.errno != errno.ENOENT:  # the kernel does not know it by that number
-                raise
-
-
-def _forget_entry(parent: Inode, name: bytes) -> None:
-    """Have the kernel look *name* up again before it uses it; it does so when it can."""
-    pyfuse3.invalidate_entry_async(InodeT(parent.number), FileNameT(name), ignore_enoent=True)

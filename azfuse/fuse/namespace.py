@@ -186,7 +186,7 @@ class Namespace:
             await leased(tree, inode, delete)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                tree.vanish(inode)
+                tree.lost(inode)
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Somebody else made it read-only since we last looked.
@@ -249,7 +249,7 @@ class Namespace:
             await self._tree.directory.delete_directory(inode.path)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                self._tree.vanish(inode)
+                self._tree.lost(inode)
             raise
         self._tree.vanish(inode)
 

@@ -44,8 +44,6 @@ class Operations(pyfuse3.Operations):
     user_attributes: UserAttributes
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
-    #: Has the kernel look a name up again.
-    forget_entry: Callable[[Inode, bytes], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +62,7 @@ class Operations(pyfuse3.Operations):
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            return missing_entry(self.tree.missing_for(parent))
+            return missing_entry(self.tree.missing_for(parent, share_name))
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)
@@ -346,7 +344,7 @@ class Operations(pyfuse3.Operations):
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.forget_entry(inode.parent, names.to_linux(inode.name))
+                self.tree.kernel.forget_name(inode.parent, names.to_linux(inode.name))
             entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino)

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, Literal, TypeVar
 
 from azfuse.cache.metadata import Facts
@@ -64,9 +65,12 @@ class InodeFile:
         )
         inode = self._inode
         if properties.smb.file_id not in {inode.file_id, None}:
-            self._tree.vanish(inode)
+            self._tree.lost(inode)
             raise OSError(errno.ESTALE, "another file has taken this one's place on the share")
-        return Facts.of_properties(inode.name, properties, asked), received
+        facts = Facts.of_properties(inode.name, properties, asked)
+        # A copy: the reader needs to see what this answer said, not what was known beside.
+        self._tree.apply(inode, replace(facts), content=False)
+        return facts, received
 
     async def create(self, size: int, body: Body | None, body_length: int) -> str:
         """Create File, with everything that programs have set of it so far."""

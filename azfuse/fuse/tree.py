@@ -7,21 +7,19 @@ larger ones single entries are asked for, until that has cost as much as a listi
 
 import logging
 import math
-import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
-import pyfuse3
 import trio
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.metadata import Facts, Listing, ListingCache
-from azfuse.fuse import names, symlinks
+from azfuse.cache.metadata import Facts, Listing
+from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode, InodeTable
-from azfuse.fuse.posix import PosixPolicy
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.kernel import Kernel
+from azfuse.fuse.knowledge import Knowledge
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.fuse.trust import Trust, is_volatile
+from azfuse.fuse.trust import is_volatile
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.file import File
@@ -35,7 +33,7 @@ HIDDEN_PREFIX = ".azfuse-unlinked-"
 _PROBES_AT_ONCE = 16
 
 
-class Tree:
+class Tree(Knowledge):
     """Finds inodes by name and keeps what is believed of them up to date."""
 
     def __init__(
@@ -44,38 +42,21 @@ class Tree:
         file: File,
         settings: FileSystemSettings,
         cache: BlockCache,
+        kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
     ) -> None:
         """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
+        super().__init__(settings, cache, kernel, clock, numbers)
         self.directory = directory
         self.file = file
-        self.settings = settings
-        self.posix = PosixPolicy(settings)
-        self.case_sensitive = False
         #: Bytes that we put on the share, or freed there.
         self.moved_bytes = 0
         #: The service takes a rename of an entry onto its own name, as far as we know.
         self.renames_in_place = True
-        self.clock = clock
-        self.trust = Trust(settings, self.posix, clock)
-        self._cache = cache
-        self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._listing_now: dict[Inode, trio.Event] = {}
-        #: Told of every refusal of a change to an inode; says if its lease was lost.
-        self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
-        #: Told of an inode that changed although we hold its lease.
-        self.lease_doubted: Callable[[Inode], None] = lambda inode: None
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
-        root_posix = self.posix.default(0o040000)
-        root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
-        self.table = InodeTable(root, numbers)
-
-    @property
-    def root(self) -> Inode:
-        """The root of the mount."""
-        return self.table.root
 
     async def open_root(self) -> None:
         """Ask for the root's own attributes. Raises what Get Directory Properties raises."""
@@ -85,17 +66,7 @@ class Tree:
         self.root.file_id = facts.file_id
         self.apply(self.root, facts)
 
-    def key(self, name: str) -> str:
-        """Return the text under which equal names of one directory are equal."""
-        # The same text is a key of the listing and of the known children.
-        return sys.intern(name if self.case_sensitive else names.fold(name))
-
     # -- belief -------------------------------------------------------------------------
-
-    def missing_for(self, parent: Inode) -> float:
-        """Return for how many more seconds a name that *parent* lacks may be taken for missing."""
-        listing = self._listings.get(parent)
-        return max(0.0, listing.expires - self.clock()) if listing is not None else 0.0
 
     async def refresh(self, inode: Inode) -> None:
         """Make sure that the attributes of *inode* may be believed now.
@@ -120,7 +91,7 @@ class Tree:
         """Ask the share about *inode* itself (one HEAD)."""
         facts = await self._head(inode)
         if facts.file_id != inode.file_id and not inode.is_directory:
-            self.vanish(inode)
+            self.lost(inode)
             raise FileNotFoundError(2, "replaced on the share")
         self.apply(inode, facts)
 
@@ -133,65 +104,9 @@ class Tree:
             properties = await self.file.get_file_properties(inode.path)
         except ServiceError as error:
             if error.code in NOT_FOUND and inode.parent is not None:
-                self.vanish(inode)
+                self.lost(inode)
             raise
         return Facts.of_properties(inode.name, properties, asked)
-
-    def apply(self, inode: Inode, facts: Facts) -> None:
-        """Believe *facts* about *inode*, unless we changed it since they were asked for."""
-        known = inode.facts
-        if known is not None:
-            if facts.asked < max(inode.changed_at, known.asked):
-                return
-            if known.etag == facts.etag:
-                facts.confirms(known)
-            if inode.lease_id is not None and self._contradicts(inode, facts):
-                self.lease_doubted(inode)
-                return
-            if facts.lease_state is None:
-                facts.lease_state = known.lease_state  # only HEAD and GET tell
-        inode.facts = facts
-        if inode.attributes_pending or (inode.file is not None and inode.file.content.changed):
-            return
-        if not self.posix.needs_metadata(facts):
-            inode.posix = self.posix.of(facts, inode.link_target)
-        if inode.is_directory:
-            # The service moves no times of a directory when its entries change; we do.
-            inode.mtime = max(inode.mtime, facts.last_write_time)
-            inode.ctime = max(inode.ctime, facts.change_time)
-        else:
-            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
-        if inode.file is not None and not inode.file.lock.locked():
-            content = inode.file.content
-            self._cache.touch(content, content.adopt(facts.size, facts.etag))
-
-    def _contradicts(self, inode: Inode, facts: Facts) -> bool:
-        """Say whether *facts* cannot be true if we hold the lease of *inode*."""
-        if inode.file is not None and inode.file.lock.locked():
-            return False  # changes of ours are under way
-        known = inode.facts
-        changed = known is not None and known.etag != facts.etag
-        return changed or facts.lease_state not in {None, "leased"}
-
-    def reconfirm(self, inode: Inode, asked: float) -> None:
-        """Note that what is known of *inode* was still true at *asked*, and its lease ours."""
-        known = inode.facts
-        if known is not None and known.asked <= asked:
-            inode.facts = replace(known, asked=asked, lease_state=None)
-            inode.facts.confirms(known)
-            self.entered(inode)
-
-    def found_leased(self, inode: Inode) -> None:
-        """Note that somebody else may hold the lease of *inode*: the share is asked each time."""
-        if inode.facts is not None:
-            inode.facts.lease_state = "leased"
-
-    def drop_content(self, inode: Inode) -> None:
-        """Drop what is cached of *inode* and not dirty: somebody else may have changed it."""
-        if inode.file is not None:
-            content = inode.file.content
-            self._cache.touch(content, content.forget_clean())
-            content.continuous = False  # what an upload under way makes clean as well
 
     # -- names --------------------------------------------------------------------------
 
@@ -227,7 +142,7 @@ class Tree:
             return await self.adopt(parent, facts)
         child = parent.children.get(key)
         if child is not None and not child.is_local:
-            self.vanish(child)
+            self.lost(child)
             return None
         return child
 
@@ -289,7 +204,7 @@ class Tree:
                     break
         except ServiceError as error:
             if error.code in NOT_FOUND and parent.parent is not None:
-                self.vanish(parent)
+                self.lost(parent)
             raise
         finally:
             if self._listing_now.get(parent) is event:
@@ -306,6 +221,7 @@ class Tree:
         parent.heads = 0
         if keep:
             self._listings.put(parent, listing)
+            self.appeared(parent, found)
             for key, child in list(parent.children.items()):
                 facts = found.get(key)
                 if facts is not None and facts.file_id == child.file_id:
@@ -361,7 +277,7 @@ class Tree:
         if inode is not None and inode.is_local:
             return inode  # made here and about to take the place
         if inode is not None and inode.file_id != facts.file_id:
-            self.vanish(inode)
+            self.lost(inode)
             inode = None
         if inode is None:
             inode = self.table.by_file_id(facts.file_id)
@@ -386,54 +302,6 @@ class Tree:
         inode.link_target = symlinks.decode(bytes(buffer[:received]))
         inode.link_etag = properties.etag
         self.apply(inode, Facts.of_properties(inode.name, properties, asked))
-
-    def attach(self, inode: Inode, parent: Inode, name: str) -> None:
-        """Put *inode* into the tree as the entry *name* of *parent*."""
-        inode.parent, inode.name = parent, name
-        parent.children[self.key(name)] = inode
-
-    def detach(self, inode: Inode) -> None:
-        """Take *inode* out of its directory; it keeps saying where it was."""
-        parent = inode.parent
-        if parent is not None and parent.children.get(self.key(inode.name)) is inode:
-            del parent.children[self.key(inode.name)]
-
-    def vanish(self, inode: Inode) -> None:
-        """Note that the share no longer has *inode* where it was."""
-        self.detach(inode)
-        self.table.lost_file_id(inode)
-        inode.gone = True
-        if inode.parent is not None:
-            listing = self._listings.get(inode.parent)
-            if listing is not None:
-                facts = listing.entries.get(self.key(inode.name))
-                if facts is not None and facts.file_id == inode.file_id:
-                    del listing.entries[self.key(inode.name)]
-        self._listings.drop(inode)
-
-    def made_empty(self, directory: Inode) -> None:
-        """Note that *directory* was just made: there is nothing in it to ask for."""
-        self._listings.put(directory, Listing((), self.clock()))
-
-    def drop_listing(self, *parents: Inode | None) -> None:
-        """Forget the listings of *parents*: something is not as we believed."""
-        for parent in parents:
-            if parent is not None:
-                self._listings.drop(parent)
-
-    def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note a change of ours to the entries of *parent*: its times move, listings wait."""
-        parent.version += 1
-        parent.mtime = max(parent.mtime, now_ns)
-        parent.ctime = max(parent.ctime, now_ns)
-
-    def entered(self, inode: Inode) -> None:
-        """Note in the parent's listing that *inode* is on the share now."""
-        if inode.parent is None or inode.facts is None:
-            return
-        listing = self._listings.get(inode.parent)
-        if listing is not None:
-            listing.entries[self.key(inode.name)] = inode.facts
 
     def forget(self, inode: Inode) -> None:
         """Let go of an inode that the kernel no longer holds, unless we have use for it."""

@@ -42,6 +42,9 @@ class FileSystem(pyfuse3.Operations):
         if os.environ.get("FAKE_UNSAVED"):
             self.unsaved.append(("a/b.txt", 4096, OSError(errno.EIO, "the service is away")))
 
+    async def tell_kernel(self) -> None:
+        await trio.sleep_forever()
+
     async def _end_session(self) -> None:
         pyfuse3.terminate()
 
