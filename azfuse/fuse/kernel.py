@@ -4,11 +4,19 @@ It may be told of attributes from anywhere. Dropping pages waits for reads of th
 that are under way, and those wait for our handlers; forgetting a name waits for
 whatever is being done in its directory (design notes, 1.4). So these two are left
 to threads that no handler ever waits for.
+
+The kernel does not take the answer to a question that it asked before it was told
+to forget. A read(2) that asked for the length then goes by the old one, and ends too
+early. So nothing is said about attributes that are just being asked for (the answer
+says it), and pages are only dropped where the length has stayed: where it has not,
+the kernel drops them by itself when it sees the new one.
 """
 
 import errno
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import pyfuse3
@@ -35,21 +43,38 @@ class Kernel:
         self._serving = False
         #: What to tell, once each: pages of an inode (no name), or a name in a directory.
         self._waiting: dict[tuple[int, bytes], None] = {}
+        self._asked_for: Counter[Inode] = Counter()
         self._news = trio.Event()
         self._threads = trio.CapacityLimiter(_THREADS)
 
+    @contextmanager
+    def answering(self, inode: Inode) -> Iterator[None]:
+        """Mark the time in which the kernel waits for the attributes of *inode*."""
+        self._asked_for[inode] += 1
+        try:
+            yield
+        finally:
+            self._asked_for[inode] -= 1
+            if not self._asked_for[inode]:
+                del self._asked_for[inode]
+
     def forget_attributes(self, inode: Inode) -> None:
         """Have the kernel ask for the attributes of *inode* before it uses its own."""
-        if not self._serving or not inode.lookups:
+        if not self._serving or not inode.lookups or inode in self._asked_for:
             return
-        for number in (inode.number, *inode.aliases.values()):
+        for number in _numbers(inode):
             _tolerant(pyfuse3.invalidate_inode, InodeT(number), True)
 
-    def forget_content(self, inode: Inode) -> None:
-        """Have the kernel drop attributes at once, and soon the pages it keeps of *inode*."""
+    def forget_content(self, inode: Inode, *, resized: bool) -> None:
+        """Have the kernel ask for attributes again, and read again what it has of the content.
+
+        *resized* says that the length is, or may be, another one.
+        """
         self.forget_attributes(inode)
-        if inode.file is not None:
-            for number in (inode.number, *inode.aliases.values()):
+        for number in _numbers(inode):
+            if resized:
+                self._waiting.pop((number, b""), None)
+            elif inode.file is not None:
                 self._add(number, b"")
 
     def forget_name(self, parent: Inode, name: bytes) -> None:
@@ -87,6 +112,11 @@ class Kernel:
             if scope.cancelled_caught:
                 log.debug("the kernel has not taken news of inode %d in time", number)
             await trio.lowlevel.checkpoint()
+
+
+def _numbers(inode: Inode) -> Iterator[int]:
+    yield inode.number
+    yield from inode.aliases.values()
 
 
 def _tell_now(number: int, name: bytes) -> None:

@@ -51,6 +51,8 @@ class Knowledge:
         #: Told of an inode that changed although we hold its lease.
         self.lease_doubted: Callable[[Inode], None] = lambda inode: None
         self._cache = cache
+        #: Names of entries that we changed while their directory was being listed.
+        self._touched: dict[Inode, set[str]] = {}
         self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
         root_posix = self.posix.default(0o040000)
@@ -100,7 +102,8 @@ class Knowledge:
             cached = inode.file.content
             self._cache.touch(cached, cached.adopt(facts.size, facts.etag))
         if known is not None and known.etag != facts.etag:
-            self.kernel.forget_content(inode)
+            resized = not facts.size == known.size == inode.told_size
+            self.kernel.forget_content(inode, resized=resized)
 
     def _contradicts(self, inode: Inode, facts: Facts) -> bool:
         """Say whether *facts* cannot be true if we hold the lease of *inode*."""
@@ -130,7 +133,7 @@ class Knowledge:
             content = inode.file.content
             self._cache.touch(content, content.forget_clean())
             content.continuous = False  # what an upload under way makes clean as well
-            self.kernel.forget_content(inode)
+            self.kernel.forget_content(inode, resized=True)
 
     # -- names --------------------------------------------------------------------------
 
@@ -151,6 +154,7 @@ class Knowledge:
         self.table.lost_file_id(inode)
         inode.gone = True
         if inode.parent is not None:
+            self._touch(inode.parent, inode.name)
             listing = self._listings.get(inode.parent)
             if listing is not None:
                 facts = listing.entries.get(self.key(inode.name))
@@ -191,8 +195,7 @@ class Knowledge:
                 self._listings.drop(parent)
 
     def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note a change of ours to the entries of *parent*: its times move, listings wait."""
-        parent.version += 1
+        """Note that we changed the entries of *parent*: its times move."""
         parent.mtime = max(parent.mtime, now_ns)
         parent.ctime = max(parent.ctime, now_ns)
 
@@ -200,6 +203,20 @@ class Knowledge:
         """Note in the parent's listing that *inode* is on the share now."""
         if inode.parent is None or inode.facts is None:
             return
+        self._touch(inode.parent, inode.name)
         listing = self._listings.get(inode.parent)
         if listing is not None:
             listing.entries[self.key(inode.name)] = inode.facts
+
+    def _touch(self, parent: Inode, name: str) -> None:
+        if parent in self._touched:
+            self._touched[parent].add(self.key(name))
+
+    def _overtaken(self, parent: Inode, found: dict[str, Facts]) -> None:
+        """Put right what a listing of *parent* says of entries that we changed meanwhile."""
+        for key in self._touched[parent]:
+            child = parent.children.get(key)
+            if child is not None and child.facts is not None:
+                found[key] = child.facts
+            elif child is None:
+                found.pop(key, None)

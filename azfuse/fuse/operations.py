@@ -79,8 +79,9 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> pyfuse3.EntryAttributes:
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
-        await self.tree.refresh(node)
-        return entry_attributes(node, self.tree.trust)
+        with self.tree.kernel.answering(node):
+            await self.tree.refresh(node)
+            return entry_attributes(node, self.tree.trust)
 
     @handler
     async def setattr(

@@ -116,8 +116,6 @@ class InodeFile:
         inode.changed_at = tree.clock()
         tree.table.got_file_id(inode, inode.facts.file_id)
         tree.entered(inode)
-        if inode.parent is not None:
-            inode.parent.version += 1
 
     async def resize(self, size: int) -> str:
         """Set File Properties: the length; times that were set go along, or would be lost."""

@@ -1,7 +1,7 @@
 """The tree of names: what is where on the share, asked for with as few requests as can be.
 
-A directory of up to one page is always listed as a whole: that costs the same
-one request as a question about a single entry, and answers all that follow. In
+A directory that was not listed before, or is small, is listed as a whole: that costs the
+same one request as a question about a single entry, and answers all that follow. In
 larger ones single entries are asked for, until that has cost as much as a listing.
 """
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Files that were unlinked while open live on in the mount's root under such names.
 HIDDEN_PREFIX = ".azfuse-unlinked-"
+#: A directory of no more entries is listed for any question about it.
+_FEW_ENTRIES = 100
 #: Probes of single entries that run side by side while a directory is read.
 _PROBES_AT_ONCE = 16
 
@@ -83,9 +85,18 @@ class Tree(Knowledge):
             raise FileNotFoundError(2, "no longer on the share")
 
     def _prefers_listing(self, parent: Inode) -> bool:
-        """Count one more question about an entry of *parent*; say if a listing is cheaper now."""
+        """Count one more question about an entry of *parent*; say if a listing is cheaper now.
+
+        A few single questions are asked before, for who looks at the same file again and
+        again: in a small directory none, since there a listing costs as little.
+        """
+        if (seen := parent.entries_seen or 0) <= _FEW_ENTRIES:
+            return True
+        now, period = self.clock(), self.settings.files.least
+        if now - parent.heads_since >= period:
+            parent.heads, parent.heads_since = 0, now
         parent.heads += 1
-        return parent.heads > math.ceil((parent.entries_seen or 0) / MAX_PAGE_ENTRIES)
+        return parent.heads > math.ceil(seen / MAX_PAGE_ENTRIES)
 
     async def validate(self, inode: Inode) -> None:
         """Ask the share about *inode* itself (one HEAD)."""
@@ -121,7 +132,7 @@ class Tree(Knowledge):
             if child is not None and not self.trust.doubts_name(child):
                 return child
             if child is not None and is_volatile(child):
-                return await self._validated(parent, key, child)
+                return await self._lookup_alone(parent, name, key)
             listing = self._listings.get(parent)
             if listing is not None:
                 found = await self._found(parent, key, listing.entries.get(key))
@@ -131,8 +142,9 @@ class Tree(Knowledge):
             if (event := self._listing_now.get(parent)) is None:
                 break
             await event.wait()
-        if (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES:
-            listing = await self.fetch_listing(parent, one_page=True)
+        if self._prefers_listing(parent):
+            one_page = (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES
+            listing = await self.fetch_listing(parent, one_page=one_page)
             if listing is not None:
                 return await self._found(parent, key, listing.entries.get(key))
         return await self._lookup_alone(parent, name, key)
@@ -147,14 +159,14 @@ class Tree(Knowledge):
         return child
 
     async def _lookup_alone(self, parent: Inode, name: str, key: str) -> Inode | None:
-        """Ask for one entry of a large directory."""
-        if self._prefers_listing(parent):
-            listing = await self.fetch_listing(parent)
-            if listing is not None:
-                return await self._found(parent, key, listing.entries.get(key))
+        """Ask for one entry of a directory, by itself."""
         child = parent.children.get(key)
-        if child is not None:
-            return await self._validated(parent, key, child)
+        if child is not None and not child.is_local:
+            try:
+                return await self.adopt(parent, await self._head(child))
+            except ServiceError as error:
+                if error.code not in NOT_FOUND:
+                    raise  # else it may be of another kind now
         asked = self.clock()
         # The name itself sorts before every longer one that begins with it.
         page = await self.directory.list_directories_and_files(
@@ -163,69 +175,46 @@ class Tree(Knowledge):
         for entry in page.entries:
             if self.key(entry.name) == key:
                 return await self._found(parent, key, Facts.of_entry(entry, asked))
-        return None
-
-    async def _validated(self, parent: Inode, key: str, child: Inode) -> Inode | None:
-        """Ask for *child* alone; return what has its name now."""
-        try:
-            await self.validate(child)
-        except FileNotFoundError:
-            return await self._found(parent, key, None)
-        except ServiceError as error:
-            if error.code in NOT_FOUND:
-                return None
-            raise
-        return child
+        return await self._found(parent, key, None)
 
     async def fetch_listing(self, parent: Inode, *, one_page: bool = False) -> Listing | None:
-        """List *parent* and believe it. With *one_page* give up, None, if that is not enough.
-
-        A listing that one of our own changes overtook is asked for again.
-        """
+        """List *parent* and believe it. With *one_page* give up, None, if that is not enough."""
         event = self._listing_now[parent] = trio.Event()
+        self._touched[parent] = set()
+        asked, found = self.clock(), dict[str, Facts]()
+        marker: str | None = None
         try:
-            for _ in range(3):
-                version, asked = parent.version, self.clock()
-                found: dict[str, Facts] = {}
-                marker: str | None = None
-                while True:
-                    page = await self.directory.list_directories_and_files(
-                        parent.path, marker=marker
-                    )
-                    for entry in page.entries:
-                        found[self.key(entry.name)] = Facts.of_entry(entry, asked)
-                    marker = page.next_marker
-                    if marker is None or one_page:
-                        break
-                parent.entries_seen = max(len(found), MAX_PAGE_ENTRIES + 1 if marker else 0)
-                if marker is not None:
-                    return None
-                if version == parent.version:
+            while True:
+                page = await self.directory.list_directories_and_files(parent.path, marker=marker)
+                for entry in page.entries:
+                    found[self.key(entry.name)] = Facts.of_entry(entry, asked)
+                marker = page.next_marker
+                if marker is None or one_page:
                     break
+            parent.entries_seen = max(len(found), MAX_PAGE_ENTRIES + 1 if marker else 0)
+            if marker is not None:
+                return None
+            self._overtaken(parent, found)
         except ServiceError as error:
             if error.code in NOT_FOUND and parent.parent is not None:
                 self.lost(parent)
             raise
         finally:
-            if self._listing_now.get(parent) is event:
-                del self._listing_now[parent]
+            del self._listing_now[parent], self._touched[parent]
             event.set()
-        return self._believe(parent, found, asked, keep=version == parent.version)
+        return self._believe(parent, found, asked)
 
-    def _believe(
-        self, parent: Inode, found: dict[str, Facts], asked: float, *, keep: bool
-    ) -> Listing:
+    def _believe(self, parent: Inode, found: dict[str, Facts], asked: float) -> Listing:
         if parent is self.root:
             found = {k: v for k, v in found.items() if not v.name.startswith(HIDDEN_PREFIX)}
         listing = Listing(found.items(), asked)
         parent.heads = 0
-        if keep:
-            self._listings.put(parent, listing)
-            self.appeared(parent, found)
-            for key, child in list(parent.children.items()):
-                facts = found.get(key)
-                if facts is not None and facts.file_id == child.file_id:
-                    self.apply(child, facts)
+        self._listings.put(parent, listing)
+        self.appeared(parent, found)
+        for key, child in list(parent.children.items()):
+            facts = found.get(key)
+            if facts is not None and facts is not child.facts and facts.file_id == child.file_id:
+                self.apply(child, facts)
         return listing
 
     async def listed(self, parent: Inode) -> Listing:
