@@ -206,6 +206,13 @@ class FileContent:
         """Have the length sent with the next upload: the file may have grown since we asked."""
         self.remote_size = UNKNOWN
 
+    def give_up(self, size: int) -> None:
+        """Forget what was not sent, once the bytes are dropped: the share has *size*, as known."""
+        self.size = self.remote_size = self.remote_end = size
+        self.etag = None
+        self.epoch += 1
+        self.truncations += 1
+
     # -- what to send -------------------------------------------------------------------
 
     def must_clear(self) -> bool:

@@ -185,6 +185,15 @@ class Files:
             self._writeback.note(inode.file)
         self._modified(inode)
 
+    def give_up(self, inode: Inode) -> None:
+        """Forget a change that could not be sent, where the call that made it has failed."""
+        file, facts = inode.file, inode.facts
+        if file is not None and facts is not None:
+            self._writeback.forget(file)
+            file.content.give_up(facts.size)
+            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
+            self._resized(inode)
+
     async def flush(self, file: CachedFile) -> None:
         """Return when every byte written so far is on the share.
 

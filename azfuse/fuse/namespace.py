@@ -217,6 +217,27 @@ class Namespace:
             changed(tree, inode, written, asked)
         inode.ctime = self._now()
 
+    async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
+        """Give a hidden file its name back: nothing has taken its place."""
+        tree = self._tree
+        path = f"{parent.path}/{name}" if parent.path else name
+        written, asked = None, tree.clock()
+        if not inode.is_local:
+            try:
+                written = await tree.file.rename_file(
+                    inode.path, path, expected_file_id=inode.file_id
+                )
+            except AzureFilesError as error:
+                log.warning("%s is removed, though its replacement failed: %s", path, error)
+                return
+        inode.hidden = inode.gone = False
+        if inode.file is not None:
+            inode.file.scratch = False
+        tree.attach(inode, parent, name)
+        tree.table.add(inode)
+        if written is not None:
+            changed(tree, inode, written, asked, name=name)
+
     async def discard_hidden(self, inode: Inode) -> None:
         """Forget an inode that was unlinked while open, after its last close."""
         if inode.file is not None:
@@ -278,8 +299,14 @@ class Namespace:
             if source.is_local and source.file is not None:
                 await self._writeback.flush(source.file)
             await stack.enter_async_context(self._quiet(source, target))
+            name_of_target = target.name if target is not None else ""
             replace = await self._make_room(target)
-            await self._move(source, target, new_parent, new_name, replace=replace)
+            try:
+                await self._move(source, target, new_parent, new_name, replace=replace)
+            except BaseException:
+                if target is not None and target.hidden:
+                    await self._show_again(target, new_parent, name_of_target)
+                raise
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)

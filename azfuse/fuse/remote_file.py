@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeVar
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.leases import LeaseBroken, Leases
+from azfuse.fuse.leases import LOST, LeaseBroken, Leases
 from azfuse.fuse.tree import Tree, attributes_of
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Body, SmbSettings, Written
@@ -201,6 +201,7 @@ class InodeFile:
         except ServiceError as error:
             if self._tree.lease_refused(self._inode, error):
                 raise LeaseBroken from error
+            self._check_lease()
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Mode 0444 keeps nobody from writing who has the file open already, nor root.
@@ -233,12 +234,15 @@ class InodeFile:
 
 async def leased(tree: Tree, inode: Inode, request: Callable[[str | None], Awaitable[T]]) -> T:
     """Send a change with the lease of *inode* if we hold it; without, if it has been lost."""
+    given = inode.lease_id
     try:
-        return await request(inode.lease_id)
+        return await request(given)
     except ServiceError as error:
-        if not tree.lease_refused(inode, error):
+        lost = tree.lease_refused(inode, error)
+        # Another request may have found it out first.
+        if not lost and (given is None or given == inode.lease_id or error.code not in LOST):
             raise
-    return await request(None)
+    return await request(inode.lease_id)
 
 
 def changed(tree: Tree, inode: Inode, written: Written, asked: float, **changes: object) -> None:

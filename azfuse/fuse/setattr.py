@@ -109,10 +109,18 @@ class Setter:
     async def _resize(self, inode: Inode, size: int) -> None:
         if not stat.S_ISREG(inode.posix.mode):
             raise OSError(errno.EINVAL, "only regular files have a length to set")
+        before = inode.file is not None and inode.file.content.changed
         self._files.truncate(inode, size, certain=inode.writers > 0)
-        if not inode.writers and inode.file is not None and inode.file.content.changed:
-            # No close will come that could report an error: truncate(2) reports it.
-            await self._files.flush(inode.file)
+        file = inode.file
+        if inode.writers or file is None or not file.content.changed:
+            return
+        # No close will come that could report an error: truncate(2) reports it.
+        try:
+            await self._files.flush(file)
+        except BaseException:
+            if not before and not file.lock.locked():
+                self._files.give_up(inode)  # nobody expects it to happen later
+            raise
 
 
 def _kept(moment: int) -> int:

@@ -110,6 +110,23 @@ def test_waiting_has_an_end(mount, share):
     assert share.read_range("file", 0, 1) == b"2"
 
 
+def test_what_was_refused_is_not_done_later(mount, share):
+    for name in ("leased", "target"):
+        share.write(name, b"content")
+    lease = share.sdk.get_file_client("leased").acquire_lease()
+    with mount() as m, (m.path / "target").open("rb") as file:
+        m.expected.append("LeaseIdMissing")
+        assert errno_of(os.truncate, m.path / "leased", 2) == errno.EBUSY
+        assert errno_of(os.rename, m.path / "leased", m.path / "target") == errno.EBUSY
+        assert sorted(os.listdir(m.path)) == ["leased", "target"]
+        assert (m.path / "target").read_bytes() == file.read() == b"content"
+        lease.release()
+        (m.path / "leased").rename(m.path / "target")
+        assert (m.path / "target").read_bytes() == b"content"
+    assert share.names() == {"target"}
+    assert share.read("target") == b"content"
+
+
 def test_what_others_hold_the_lease_of_is_asked_for_each_time(mount, share):
     client = share.sdk.get_file_client("file")
     share.write("file", b"one")
