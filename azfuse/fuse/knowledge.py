@@ -201,7 +201,7 @@ class Knowledge:
 
     def entered(self, inode: Inode) -> None:
         """Note in the parent's listing that *inode* is on the share now."""
-        if inode.parent is None or inode.facts is None:
+        if inode.parent is None or inode.facts is None or inode.hidden:
             return
         self._touch(inode.parent, inode.name)
         listing = self._listings.get(inode.parent)
