@@ -100,7 +100,8 @@ class Kernel:
     async def _tell(self) -> None:
         while True:
             while not self._waiting:
-                self._news = trio.Event()
+                if self._news.is_set():
+                    self._news = trio.Event()
                 await self._news.wait()
             number, name = next(iter(self._waiting))
             del self._waiting[number, name]

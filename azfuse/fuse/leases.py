@@ -80,16 +80,17 @@ class Leases:
         ServiceError LeaseAlreadyPresent where somebody else holds it.
         """
         tree, lease_id, path = self._tree, str(uuid.uuid4()), inode.path
+        self._held[lease_id] = inode
         try:
             await self._remember(HeldLease(lease_id, path, self._instance))
         except OSError as error:
+            del self._held[lease_id]
             if tree.settings.lease == "always":
                 raise
             if not self._warned:
                 self._warned = True
                 log.warning("files are written without a lease: %s", error)
             return None
-        self._held[lease_id] = inode
         asked = tree.clock()
         try:
             lease = await tree.file.acquire_lease(path, proposed_id=lease_id)
@@ -114,9 +115,11 @@ class Leases:
         """Ask for the attributes that were changed before the lease was ours."""
         try:
             await self._tree.validate(inode)
-        except FileNotFoundError as error:
+        except BaseException as error:
             await self.give_back(inode)
-            raise OSError(errno.ESTALE, "another file has taken this one's place") from error
+            if isinstance(error, FileNotFoundError):
+                raise OSError(errno.ESTALE, "another file has taken this one's place") from error
+            raise
         if inode.file is not None and inode.facts is not None:
             inode.file.content.learn_size(inode.facts.size)
 
@@ -134,13 +137,19 @@ class Leases:
         self._held.pop(lease_id, None)
         path = inode.path
         try:
-            while not await self._release(path, lease_id) and await self._tree.moved(inode, path):
+            refusal = await self._release(path, lease_id)
+            while refusal in NOT_FOUND and await self._tree.moved(inode, path):
                 path = inode.path
+                refusal = await self._release(path, lease_id)
         except AzureFilesError as error:
             log.warning("the lease of %s is given back later: %s", path, error)
             self._untidy.set()
-        else:
-            await self._forget(lease_id)
+            return
+        await self._forget(lease_id)
+        if refusal in LOST:
+            # It was broken when all was sent: somebody else may have written since.
+            self._tree.found_leased(inode)
+            self._tree.drop_content(inode)
 
     async def give_back_all(self) -> None:
         """Release every lease we hold, side by side: none waits for the answer to another."""
@@ -168,7 +177,10 @@ class Leases:
     async def moved(self, inode: Inode) -> None:
         """Note that *inode* is where it is to stay."""
         for lease_id, holder in self._below(inode):
-            await self._remember(HeldLease(lease_id, holder.path, self._instance))
+            try:
+                await self._remember(HeldLease(lease_id, holder.path, self._instance))
+            except OSError as error:
+                log.info("where a leased file was moved is not written down: %s", error)
 
     def _below(self, inode: Inode) -> list[tuple[str, Inode]]:
         return [item for item in self._held.items() if inode in item[1].ancestors()]
@@ -287,7 +299,8 @@ class Leases:
             if path not in {None, lease.path} or not self._is_unused(lease):
                 continue
             try:
-                if not await self._release(lease.path, lease.lease_id) and lease.moving_to:
+                refusal = await self._release(lease.path, lease.lease_id)
+                if refusal in NOT_FOUND and lease.moving_to:
                     await self._release(lease.moving_to, lease.lease_id)
                 await self._forget(lease.lease_id)
                 released += 1
@@ -304,16 +317,15 @@ class Leases:
             return lease.lease_id not in self._held
         return not self._state.is_alive(lease.instance)
 
-    async def _release(self, path: str, lease_id: str) -> bool:
-        """Release a lease, if it is still ours; say whether there was a file."""
+    async def _release(self, path: str, lease_id: str) -> str | None:
+        """Release a lease; return the code by which the service said that there was none."""
         try:
             await self._tree.file.release_lease(path, lease_id)
         except ServiceError as error:
-            if error.code in NOT_FOUND:
-                return False
-            if error.code not in LOST:
-                raise
-        return True
+            if error.code in NOT_FOUND or error.code in LOST:
+                return error.code
+            raise
+        return None
 
     async def _remember(self, lease: HeldLease) -> None:
         await trio.to_thread.run_sync(self._state.remember_lease, lease)

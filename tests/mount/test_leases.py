@@ -199,6 +199,18 @@ def test_what_another_wrote_after_breaking_our_lease_is_seen(mount, share):
         os.fsync(file.fileno())
 
 
+def test_what_another_wrote_before_we_gave_the_broken_lease_back_is_seen(mount, share):
+    share.write("file", bytes(16 * MIB))
+    with mount("actimeo=600") as m:
+        file = hold(m, share, "file")
+        assert os.pread(file.fileno(), 1, 0) == b"1"
+        break_lease(share, "file")
+        share.sdk.get_file_client("file").upload_range(b"theirs", 0, 6)
+        file.close()  # all that was written here had reached the share before
+        with (m.path / "file").open("rb") as reader:
+            assert reader.read(6) == b"theirs"
+
+
 def test_attributes_can_be_set_after_a_lease_was_lost(mount, share):
     share.write("file", bytes(16 * MIB))
     with mount() as m, hold(m, share, "file") as file:
