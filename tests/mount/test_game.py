@@ -300,7 +300,7 @@ MOVES = (
 @pytest.mark.parametrize("lease", ["auto", "always"])
 @pytest.mark.parametrize(
     ("seed", "moves"),
-    [(1, 60), *(pytest.param(s, 1500, marks=pytest.mark.long) for s in range(2, 5))],
+    [(1, 40), *(pytest.param(s, 1500, marks=pytest.mark.long) for s in range(2, 5))],
 )
 def test_two_mounts_show_the_same(mount, lease, seed, moves):
     options = f"actimeo=0,lease={lease},dirty-expire=600"

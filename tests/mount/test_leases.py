@@ -94,7 +94,7 @@ def test_a_writer_waits_for_the_lease_and_holds_nobody_else_up(mount, share, emu
 
 def test_waiting_has_an_end(mount, share):
     share.write("file", bytes(16 * MIB))
-    with mount() as one, mount("lease-wait=0.5") as two, hold(one, share, "file"):
+    with mount() as one, mount("lease-wait=0.2") as two, hold(one, share, "file"):
         two.expected.append("LeaseIdMissing|LeaseAlreadyPresent")
         path = two.path / "file"
         assert errno_of(path.chmod, 0o600) == errno.EBUSY
@@ -283,6 +283,21 @@ def test_leases_of_the_dead_are_given_back_when_the_service_answers_again(mount,
         assert state_of(share, "moved") == "leased"
         emulator.faults()
         wait_for(lambda: state_of(share, "moved") == "available")
+
+
+def test_without_a_state_directory_files_are_written_without_a_lease(mount, share, tmp_path):
+    share.write("file", bytes(16 * MIB))
+    with mount() as m:
+        m.expected += ["written without a lease", "inode numbers", "given back later"]
+        (path,) = (tmp_path / "state").glob("*/inodes.sqlite")
+        for leftover in path.parent.glob("inodes.sqlite*"):
+            leftover.unlink()
+        path.mkdir()
+        with (m.path / "file").open("r+b", buffering=0) as file:
+            os.pwrite(file.fileno(), b"1" * 9 * MIB, 0)
+            os.fsync(file.fileno())
+            assert state_of(share, "file") == "available"
+    assert share.read_range("file", 9 * MIB - 1, 2) == b"1\0"
 
 
 @pytest.mark.long

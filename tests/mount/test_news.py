@@ -90,7 +90,7 @@ def test_a_name_that_was_missing_is_looked_for_again(mount, share):
         wait_for((m.path / "new").exists)
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [2.5, pytest.param(60, marks=pytest.mark.long)])
 def test_readers_never_see_what_a_writer_has_closed_over(mount, seconds):
     with mount("actimeo=1") as one, mount("actimeo=1") as two:
         (one.path / "file").write_bytes(bytes(65536))
