@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -308,3 +309,44 @@ def test_two_mounts_show_the_same(mount, lease, seed, moves):
         for mounted in (one, two):
             mounted.expected += ["EBUSY", "LeaseIdMissing", "LeaseAlreadyPresent"]
         Game([one.path, two.path], random.Random(seed), lease == "always").play(moves)
+
+
+def work_alone(root: Path, who: int, moves: int) -> None:
+    """Change names of one's own in a directory of many, and see what one did each time."""
+    deal, mine = random.Random(who), dict[str, bytes]()
+    for number in range(moves):
+        move = deal.choice(["write", "remove", "move", "list", "directory"])
+        name, other = (f"{who}-{deal.randrange(6)}" for _ in range(2))
+        if move == "write":
+            mine[name] = deal.randbytes(deal.randrange(300))
+            (root / name).write_bytes(mine[name])
+        elif move == "remove":
+            assert (errno_of(os.unlink, root / name) == 0) == (name in mine), number
+            mine.pop(name, None)
+        elif move == "move":
+            assert (errno_of(os.rename, root / name, root / other) == 0) == (name in mine), number
+            if name in mine:
+                mine[other] = mine.pop(name)
+        elif move == "directory":
+            (root / f"d{who}").mkdir()
+            (root / f"d{who}").rmdir()
+        else:
+            found = {each for each in os.listdir(root) if each.startswith(f"{who}-")}
+            assert found == set(mine), number
+        for touched in {name, other}:
+            assert (root / touched).exists() == (touched in mine), (number, move)
+            if touched in mine:
+                assert (root / touched).read_bytes() == mine[touched], (number, move)
+
+
+@pytest.mark.parametrize(
+    ("actimeo", "moves"),
+    [(0.05, 15), *(pytest.param(*each, marks=pytest.mark.long)
+                   for each in [(0, 40), (0.05, 100), (1, 100)])],
+)  # fmt: skip
+def test_programs_side_by_side_see_what_they_did(mount, emulator, actimeo, moves):
+    """Listings are under way while entries come and go, with answers in any order."""
+    with mount(f"actimeo={actimeo}") as m, ThreadPoolExecutor(8) as threads:
+        emulator.faults(latency_ms=5)
+        for done in [threads.submit(work_alone, m.path, who, moves) for who in range(8)]:
+            done.result(90)
