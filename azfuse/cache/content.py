@@ -227,6 +227,13 @@ class FileContent:
         """Take notice that others may have written, wherever it was."""
         self.hole_from = MAX_FILE_BYTES
 
+    def give_up(self, size: int) -> None:
+        """Forget what was not sent, once the bytes are dropped: the share has *size*, as known."""
+        self.size = self.remote_size = self.remote_end = size
+        self.etag = None
+        self.epoch += 1
+        self.truncations += 1
+
     # -- what to send -------------------------------------------------------------------
 
     def must_clear(self) -> bool:

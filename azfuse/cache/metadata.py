@@ -6,12 +6,31 @@ Pure state: the present moment is handed in by `clock` (monotonic seconds).
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TLRUCache
 
 from azfuse.rest.models import DirectoryEntry, DirectoryProperties, FileProperties, Written
 from azfuse.rest.wire import FileAttributes, time_of_etag
+
+#: Directories of which it is remembered since when they have had the same entries.
+_MOST_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """How long an answer is believed, in seconds: from `least` to `most`.
+
+    What is new or was found changed is believed for `least`; what was found unchanged,
+    for as long again as it is known to have stood still. A `least` of 0 is never believed.
+    """
+
+    least: float = 5.0
+    most: float = 5.0
+
+    def seconds(self, unchanged: float) -> float:
+        """Return how long to believe what has not changed for *unchanged* seconds."""
+        return min(self.most, self.least + unchanged) if self.least else 0.0
 
 
 @dataclass(slots=True)
@@ -38,6 +57,8 @@ class Facts:
     asked: float
     #: `leased` where somebody holds the file's lease; listings do not say.
     lease_state: str | None = None
+    #: When the share was first asked and showed the same ETag, if that was before `asked`.
+    since: float | None = None
 
     @classmethod
     def of_entry(cls, entry: DirectoryEntry, asked: float) -> "Facts":
@@ -82,6 +103,17 @@ class Facts:
             lease_state=properties.lease.state if isinstance(properties, FileProperties) else None,
         )
 
+    @property
+    def unchanged(self) -> float:
+        """Seconds for which the entry is known to have had this ETag when it was asked for."""
+        return 0.0 if self.since is None else self.asked - self.since
+
+    def confirms(self, earlier: "Facts") -> None:
+        """Take over what *earlier*, which showed the same ETag, knows beside."""
+        self.since = earlier.asked if earlier.since is None else earlier.since
+        if self.metadata is None:
+            self.metadata = earlier.metadata
+
     def after(self, written: Written, asked: float, **changes: object) -> "Facts":
         """Return the facts as they are once *written* was answered to a change of ours.
 
@@ -96,6 +128,7 @@ class Facts:
             attributes=self.attributes if smb.attributes is None else smb.attributes,
             permission_key=smb.permission_key or self.permission_key,
             file_id=self.file_id if smb.file_id is None else smb.file_id,
+            since=None,
         )
         if newer:
             moment = time_of_etag(written.etag)
@@ -116,46 +149,64 @@ def _order(etag: str | None) -> int:
 class Listing:
     """A whole directory as listed at one moment; kept true to our own changes since."""
 
-    __slots__ = ("asked", "entries")
+    __slots__ = ("asked", "entries", "expires")
 
     def __init__(self, entries: Iterable[tuple[str, Facts]], asked: float) -> None:
         """*entries* are pairs of a folded name and facts, in the share's order."""
         self.entries: dict[str, Facts] = dict(entries)
         self.asked = asked
+        #: Monotonic time until which it may be believed; the cache sets it.
+        self.expires = asked
 
 
 KeyT = TypeVar("KeyT")
 
 
 class ListingCache(Generic[KeyT]):
-    """Listings by directory, believed for *ttl* seconds, bounded by their number of entries."""
+    """Listings by directory, each believed for its time, bounded by their number of entries."""
 
-    def __init__(self, ttl: float, clock: Callable[[], float], max_entries: int = 200_000) -> None:
-        self._cache: TTLCache[KeyT, Listing] = TTLCache(
-            max_entries, ttl, timer=clock, getsizeof=lambda listing: len(listing.entries) + 1
+    def __init__(
+        self, belief: Belief, clock: Callable[[], float], max_entries: int = 200_000
+    ) -> None:
+        self._belief = belief
+        self._cache: TLRUCache[KeyT, Listing] = TLRUCache(
+            max_entries,
+            lambda directory, listing, now: listing.expires,
+            timer=clock,
+            getsizeof=lambda listing: len(listing.entries) + 1,
         )
-        self._clock = clock
-        self._ttl = ttl
+        #: What entries there were, as a hash, and since when there have been no others.
+        self._entries_since: LRUCache[KeyT, tuple[int, float]] = LRUCache(_MOST_REMEMBERED)
 
     def get(self, directory: KeyT) -> Listing | None:
         """Return the listing of *directory* while it may be believed."""
         try:
-            listing = self._cache[directory]
+            return self._cache[directory]
         except KeyError:
             return None
-        # The cache counts from when it was stored; what counts is when it was asked for.
-        if self._clock() - listing.asked >= self._ttl:
-            del self._cache[directory]
-            return None
-        return listing
 
     def put(self, directory: KeyT, listing: Listing) -> None:
         """Keep *listing*, of one that is larger than the whole cache nothing."""
+        # What counts is when it was asked for, not when it is stored.
+        unchanged = listing.asked - self._unchanged_since(directory, listing)
+        listing.expires = listing.asked + self._belief.seconds(unchanged)
+        # The cache keeps what it has when it refuses a newer one.
+        self._cache.pop(directory, None)
         if len(listing.entries) < self._cache.maxsize:
             self._cache[directory] = listing
-        else:
-            self.drop(directory)
 
     def drop(self, directory: KeyT) -> None:
         """Forget the listing of *directory*."""
         self._cache.pop(directory, None)
+        self._entries_since.pop(directory, None)
+
+    def _unchanged_since(self, directory: KeyT, listing: Listing) -> float:
+        """Return when *directory* was first seen to have just the entries of *listing*."""
+        if self._belief.least == self._belief.most:
+            return listing.asked
+        mark = hash(frozenset((key, facts.file_id) for key, facts in listing.entries.items()))
+        known, since = self._entries_since.get(directory, (None, 0.0))
+        if known != mark:
+            since = listing.asked
+            self._entries_since[directory] = mark, since
+        return since

@@ -133,21 +133,23 @@ class WriteBack:
                 raise self._last_error
             await self._progress.wait()
 
-    async def close(self, file: CachedFile) -> None:
-        """Do what close(2) waits for: with a delay what `keep` does, else what `flush` does."""
-        too_much = file.content.dirty_bytes > MOST_JOURNALED or len(self._pending) > MOST_PENDING
-        if self._delay is None or too_much:
-            await self.flush(file)
-            return
-        if file not in self._pending:
-            return
-        try:
-            await self.keep(file)
-        except OSError as error:
-            log.warning("uploading at once instead: %s", error.strerror)
-            await self.flush(file)
-        else:
+    async def hand_over(self, file: CachedFile) -> bool:
+        """Let the journal have what a close would wait for; say whether that will do.
+
+        Not without a delay, nor for very much data, nor where the disk refuses it.
+        """
+        if self._delay is None or file.scratch:
+            return False
+        if file.content.dirty_bytes > MOST_JOURNALED or len(self._pending) > MOST_PENDING:
+            return False
+        if file in self._pending:
+            try:
+                await self.keep(file)
+            except OSError as error:
+                log.warning("uploading at once instead: %s", error.strerror)
+                return False
             self._schedule(file, self._delay)
+        return True
 
     async def keep(self, file: CachedFile) -> None:
         """Put everything written so far into the journal; return when it would survive a crash.

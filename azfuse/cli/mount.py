@@ -40,7 +40,8 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       uid, gid, umask, fmask, dmask, file_mode (0644), dir_mode (0755)
       posix=metadata|off             keep modes and owners on the share (metadata)
       allow_other, allow_root        let others in
-      actimeo=SECONDS                how long attributes are believed (5)
+      actimeo=SECONDS, noac          how long attributes are believed (5); not at all
+      acregmin, acregmax, acdirmin, acdirmax   the same for files and for directories
       cache-size, readahead          sizes such as 512M (512M, 32M)
       cache-dir=DIR                  keep content on disk across mounts, too (off)
       disk-cache-size=SIZE           how much of it (10G)
@@ -48,6 +49,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       dirty-expire, retry-timeout    seconds (5, 120)
       writeback[=SECONDS]            close waits for a local journal, upload follows (off; 1)
       lease=off|auto|always          keep other writers off while uploading (auto)
+      lease-wait=SECONDS             wait for leases of others before EBUSY (0)
       log-level, log-file, state-dir, foreground
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.

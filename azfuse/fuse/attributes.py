@@ -6,19 +6,20 @@ from typing import Final
 import pyfuse3
 
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.trust import Trust
 
 #: Programs size their reads and writes by this; larger than any kernel's read-ahead step,
 #: and the most that one FUSE request carries.
 BLOCK_SIZE: Final = 1024 * 1024
 
 
-def entry_attributes(inode: Inode, timeout: float) -> pyfuse3.EntryAttributes:
-    """Return the attributes of *inode*, to be believed for *timeout* seconds."""
+def entry_attributes(inode: Inode, trust: Trust) -> pyfuse3.EntryAttributes:
+    """Return the attributes of *inode*, to be used for as long as *trust* allows."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = inode.number
     entry.generation = 0
-    entry.entry_timeout = timeout
-    entry.attr_timeout = timeout
+    entry.entry_timeout = trust.name_for(inode)
+    entry.attr_timeout = trust.attributes_for(inode)
     entry.st_mode = inode.posix.mode
     entry.st_nlink = 2 if inode.is_directory else int(not inode.unlinked)
     entry.st_uid = inode.posix.uid

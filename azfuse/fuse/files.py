@@ -67,6 +67,7 @@ class Files:
         if inode.file is None:
             inode.file = self.new_file(inode)
         handle = FileHandle(inode, inode.file, flags, pid, Readahead(self._tree.settings.readahead))
+        handle.losses = self._leases.losses(inode.file)
         keep = await self._confirm_at_open(handle)
         if handle.truncates:
             self.truncate(inode, 0, certain=handle.confirmed)
@@ -159,7 +160,7 @@ class Files:
         if inode.aliases:
             self._resized(inode)  # the kernel keeps a length for each letter case of the name
         if handle.synchronous:
-            await self.flush(file)
+            await self.sync(handle)
         return len(data)
 
     def _modified(self, inode: Inode) -> None:
@@ -185,10 +186,41 @@ class Files:
             self._writeback.note(inode.file)
         self._modified(inode)
 
+    def give_up(self, inode: Inode) -> None:
+        """Forget a change that could not be sent, where the call that made it has failed."""
+        file, facts = inode.file, inode.facts
+        if file is not None and facts is not None:
+            self._writeback.forget(file)
+            file.content.give_up(facts.size)
+            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
+            self._resized(inode)
+
     async def flush(self, file: CachedFile) -> None:
-        """Return when every byte written so far is on the share (fsync(2), close(2))."""
-        if not file.scratch:
-            await self._writeback.flush(file)
+        """Return when every byte written so far is on the share.
+
+        Waits for a while if somebody else's lease is in the way.
+        """
+        inode = self._owners.get(file.content)
+        if inode is None or file.scratch:
+            return
+        await self._leases.patiently(inode, lambda: self._writeback.flush(file))
+
+    async def sync(self, handle: FileHandle) -> None:
+        """Return when every byte written so far is on the share (fsync(2), close(2)).
+
+        Raises OSError(EIO) once for each time that the file's lease was lost.
+        """
+        try:
+            await self.flush(handle.file)
+        except BaseException:
+            handle.losses = self._leases.losses(handle.file)
+            raise
+        self._tell_losses(handle)
+
+    def _tell_losses(self, handle: FileHandle) -> None:
+        told, handle.losses = handle.losses, self._leases.losses(handle.file)
+        if told != handle.losses:
+            raise OSError(errno.EIO, "the file's lease was broken")
 
     async def close(self, handle: FileHandle) -> None:
         """Do what close(2) waits for: see that every byte is on the share, or will be.
@@ -199,10 +231,14 @@ class Files:
         untouched = not handle.file.content.size
         if untouched and holds(handle.pid, handle.inode.number):
             return
-        if not handle.file.scratch:
-            await self._writeback.close(handle.file)
-        if handle.inode.writers <= 1 and not handle.file.content.changed:
-            await self._leases.give_back(handle.inode)
+        if await self._writeback.hand_over(handle.file):
+            self._tell_losses(handle)
+        else:
+            await self.sync(handle)
+        if handle.inode.lease_id is not None:
+            async with handle.file.lock:  # an upload relies on it
+                if handle.inode.writers <= 1 and not handle.file.content.changed:
+                    await self._leases.give_back(handle.inode)
 
     async def flush_below(self, directory: Inode) -> None:
         """Create the new files of *directory* on the share (fsync(2) of a directory)."""

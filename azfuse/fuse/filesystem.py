@@ -1,6 +1,5 @@
 """One mounted share: builds the parts, keeps their tasks, drains at the end."""
 
-import errno
 import hashlib
 import logging
 import secrets
@@ -8,10 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
-import pyfuse3
 import trio
-from pyfuse3 import FileNameT, InodeT
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
@@ -20,8 +18,8 @@ from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
-from azfuse.fuse.inodes import Inode
-from azfuse.fuse.leases import Leases
+from azfuse.fuse.kernel import Kernel
+from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.remote_file import InodeFile
@@ -33,12 +31,16 @@ from azfuse.fuse.state import MountState
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
 from azfuse.rest.directory import Directory
-from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.errors import AzureFilesError, ServiceError
 from azfuse.rest.file import File
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
 
 log = logging.getLogger(__name__)
+
+#: Pauses before what failed in the background is tried again, in seconds: doubling.
+_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,13 @@ class FileSystem(Operations):
         self._disk = _disk_tier(f"{transport.endpoint}/{share}", settings)
         self._instance = secrets.token_hex(4)
         self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
+        self.kernel = Kernel()
         self.tree = Tree(
             Directory(transport, share, snapshot=settings.snapshot),
             File(transport, share, snapshot=settings.snapshot),
             settings,
             self._cache,
+            self.kernel,
             trio.current_time,
             self._state.numbers,
         )
@@ -94,6 +98,10 @@ class FileSystem(Operations):
                     nursery.start_soon(self._disk.run)
                 if not self.settings.read_only:
                     await self._restorer.restore(self._state.is_alive)
+                    self.tree.lease_doubted = lambda inode: nursery.start_soon(
+                        self._leases.verify, inode
+                    )
+                    nursery.start_soon(self._leases.run)
                     nursery.start_soon(self._recover)
                 try:
                     async with trio.open_nursery() as errands:
@@ -128,7 +136,7 @@ class FileSystem(Operations):
             self._journal,
             self.settings.writeback,
         )
-        self._leases = Leases(self.tree, self._state, self._instance)
+        self._leases = Leases(self.tree, self._state, self._instance, self.settings.lease_wait)
         self.files = Files(
             self.tree,
             self._cache,
@@ -136,7 +144,7 @@ class FileSystem(Operations):
             self._writeback,
             self._leases,
             time.time_ns,
-            _tell_kernel,
+            self.kernel.forget_attributes,
         )
         self.namespace = Namespace(
             self.tree,
@@ -146,10 +154,13 @@ class FileSystem(Operations):
             time.time_ns,
             self._instance,
         )
-        self.forget_entry = _forget_entry
-        self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
-        self.user_attributes = UserAttributes(self.tree)
+        self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
+        self.user_attributes = UserAttributes(self.tree, self._leases)
         self._restorer = Restorer(self.tree, self._journal, self._writeback, self.files.new_file)
+
+    async def tell_kernel(self) -> None:
+        """Tell the kernel what it could not know; to run while the mount is served."""
+        await self.kernel.run()
 
     @property
     def dirty_bytes(self) -> int:
@@ -159,12 +170,27 @@ class FileSystem(Operations):
     async def _drain(self) -> None:
         if self._writeback.pending:
             log.info("uploading %d dirty bytes", self._cache.dirty)
-        for file, error in await self._writeback.drain():
+        for file, error in await self._drain_patiently():
             self.unsaved.append(await self._save_here(file, error))
-        for inode in list(self.tree.table):
-            if inode.hidden and inode.facts is not None:
-                await self.namespace.discard_hidden(inode)
-            await self._leases.give_back(inode)
+        # Side by side: a service that does not answer is waited for once.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leases.give_back_all)
+            for inode in list(self.tree.table):
+                if inode.hidden and inode.facts is not None:
+                    nursery.start_soon(self.namespace.discard_hidden, inode)
+
+    async def _drain_patiently(self) -> list[tuple[CachedFile, BaseException]]:
+        """Upload everything, waiting for others' leases as a program would; return the rest."""
+        until = trio.current_time() + self.settings.lease_wait
+        while True:
+            failed = await self._writeback.drain()
+            errors = [error for _, error in failed]
+            if any(isinstance(error, LeaseBroken) for error in errors):
+                continue  # what is dirty goes up without it
+            busy = any(isinstance(e, ServiceError) and e.code in FOREIGN for e in errors)
+            if not busy or trio.current_time() >= until:
+                return failed
+            await trio.sleep(min(_PAUSE, until - trio.current_time()))
 
     async def _save_here(self, file: CachedFile, error: BaseException) -> Unsaved:
         """Keep what could not be uploaded for the next mount."""
@@ -179,13 +205,21 @@ class FileSystem(Operations):
         return Unsaved(path, size, error, kept=kept)
 
     async def _recover(self) -> None:
-        """Clear away what mounts of this machine left on the share when they were killed."""
-        try:
-            await self._leases.recover()
-            await self.namespace.clear_hidden(self._state.is_dead)
-            self._state.forget_dead()
-        except AzureFilesError as error:
-            log.info("files that earlier mounts left behind were not looked for: %s", error)
+        """Clear away what mounts of this machine left on the share when they were killed.
+
+        Their leases are another matter (`Leases.run`).
+        """
+        pause = _PAUSE
+        while True:
+            try:
+                await self.namespace.clear_hidden(self._state.is_dead)
+                self._state.forget_dead()
+            except (AzureFilesError, OSError) as error:
+                log.info("files that earlier mounts left behind are looked for later: %s", error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
 
     def _emptied(self, content: FileContent) -> None:
         """Let go of an inode whose last cached block was evicted, if nothing else holds it."""
@@ -199,21 +233,3 @@ def _disk_tier(share_url: str, settings: FileSystemSettings) -> DiskTier | None:
         return None
     share = hashlib.sha256(f"{share_url}?{settings.snapshot or ''}".encode()).hexdigest()[:16]
     return DiskTier(settings.cache_dir, settings.disk_cache_size, share)
-
-
-def _tell_kernel(inode: Inode) -> None:
-    """Have the kernel ask for the attributes of *inode* again before it uses its own.
-
-    Only attributes: dropping pages from within a handler could wait for that handler.
-    """
-    for number in (inode.number, *inode.aliases.values()):
-        try:
-            pyfuse3.invalidate_inode(InodeT(number), attr_only=True)
-        except OSError as error:
-            if error.errno != errno.ENOENT:  # the kernel does not know it by that number
-                raise
-
-
-def _forget_entry(parent: Inode, name: bytes) -> None:
-    """Have the kernel look *name* up again before it uses it; it does so when it can."""
-    pyfuse3.invalidate_entry_async(InodeT(parent.number), FileNameT(name), ignore_enoent=True)

@@ -17,7 +17,8 @@ class FileHandle:
     """What one open(2) of a file needs to remember.
 
     `pid` is the thread that opened it. `confirmed` is False while nobody has asked
-    whether what was cached before the open still holds.
+    whether what was cached before the open still holds. `losses` counts the lost
+    leases of the file that the program was told of, or that were before the open.
     """
 
     inode: Inode
@@ -26,6 +27,7 @@ class FileHandle:
     pid: int
     readahead: Readahead
     confirmed: bool = True
+    losses: int = 0
 
     @property
     def writable(self) -> bool:

@@ -34,9 +34,10 @@ class Inode:
 
     __slots__ = (
         "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
-        "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads", "hidden",
-        "lease_id", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name",
-        "number", "parent", "posix", "told_size", "version", "vouched", "writers", "xattrs",
+        "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads",
+        "heads_since", "hidden", "lease_id", "link_etag", "link_target", "lookups", "mtime",
+        "mtime_pinned", "name", "number", "parent", "posix", "told_size", "vouched", "writers",
+        "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -67,12 +68,11 @@ class Inode:
         self.file: CachedFile | None = None
         #: Known entries, by folded name, for directories.
         self.children: dict[str, Inode] = {} if self.is_directory else _NO_CHILDREN
-        #: Counts our changes to the entries of a directory, against listings that raced them.
-        self.version = 0
         #: How many entries the last listing showed, None if there was none.
         self.entries_seen: int | None = None
-        #: Single entries of a large directory that were asked for since its last listing.
+        #: Single entries that were asked for since the directory's last listing, or this moment.
         self.heads = 0
+        self.heads_since = 0.0
         #: Monotonic time of the last answer to a change of ours: older facts are ignored.
         self.changed_at = 0.0
         #: Who looked the entry up with a request of its own, and when that was answered.

@@ -18,10 +18,10 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, make_writable
+from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
-from azfuse.rest.models import SmbSettings
+from azfuse.rest.models import SmbSettings, Written
 from azfuse.rest.wire import MAX_PATH, FileAttributes
 
 log = logging.getLogger(__name__)
@@ -178,18 +178,22 @@ class Namespace:
         tree = self._tree
         if FileAttributes.READ_ONLY in attributes_of(inode):
             await make_writable(tree, inode)
+
+        async def delete(lease_id: str | None) -> None:
+            await tree.file.delete_file(inode.path, lease_id=lease_id)
+
         try:
-            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+            await leased(tree, inode, delete)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                tree.vanish(inode)
+                tree.lost(inode)
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Somebody else made it read-only since we last looked.
             await make_writable(tree, inode)
-            await tree.file.delete_file(inode.path, lease_id=inode.lease_id)
+            await leased(tree, inode, delete)
         tree.moved_bytes += inode.size
-        self._leases.deleted(inode)
+        await self._leases.deleted(inode)
 
     async def _hide(self, inode: Inode) -> None:
         """Give a file that is open a name that nobody sees, until its last close.
@@ -212,6 +216,27 @@ class Namespace:
         if written is not None:
             changed(tree, inode, written, asked)
         inode.ctime = self._now()
+
+    async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
+        """Give a hidden file its name back: nothing has taken its place."""
+        tree = self._tree
+        path = f"{parent.path}/{name}" if parent.path else name
+        written, asked = None, tree.clock()
+        if not inode.is_local:
+            try:
+                written = await tree.file.rename_file(
+                    inode.path, path, expected_file_id=inode.file_id
+                )
+            except AzureFilesError as error:
+                log.warning("%s is removed, though its replacement failed: %s", path, error)
+                return
+        inode.hidden = inode.gone = False
+        if inode.file is not None:
+            inode.file.scratch = False
+        tree.attach(inode, parent, name)
+        tree.table.add(inode)
+        if written is not None:
+            changed(tree, inode, written, asked, name=name)
 
     async def discard_hidden(self, inode: Inode) -> None:
         """Forget an inode that was unlinked while open, after its last close."""
@@ -245,7 +270,7 @@ class Namespace:
             await self._tree.directory.delete_directory(inode.path)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                self._tree.vanish(inode)
+                self._tree.lost(inode)
             raise
         self._tree.vanish(inode)
 
@@ -275,13 +300,25 @@ class Namespace:
             if source.is_local and target is None and source.file is not None:
                 self._move_here(source, new_parent, new_name)
             else:
-                replace = await self._make_room(target)
-                await self._move(source, target, new_parent, new_name, replace=replace)
+                await self._replace(source, target, new_parent, new_name)
         for file in self._below(source):
             self._writeback.moved(file)
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)
+
+    async def _replace(
+        self, source: Inode, target: Inode | None, new_parent: Inode, new_name: str
+    ) -> None:
+        """Move *source* on the share, to where *target* is if there is one."""
+        name_of_target = target.name if target is not None else ""
+        replace = await self._make_room(target)
+        try:
+            await self._move(source, target, new_parent, new_name, replace=replace)
+        except BaseException:
+            if target is not None and target.hidden:
+                await self._show_again(target, new_parent, name_of_target)
+            raise
 
     async def _ready_to_move(self, source: Inode, target: Inode | None) -> None:
         """Send what must be on the share before *source* can be moved there.
@@ -346,16 +383,24 @@ class Namespace:
         path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
         asked = tree.clock()
+
+        async def move(lease_id: str | None) -> Written:
+            async def over(target_lease_id: str | None) -> Written:
+                return await call(
+                    source.path,
+                    path,
+                    replace_if_exists=replace,
+                    ignore_read_only=replace,
+                    source_lease_id=lease_id,
+                    destination_lease_id=target_lease_id,
+                    expected_file_id=source.file_id,
+                )
+
+            return await (leased(tree, target, over) if target and replace else over(None))
+
         try:
-            written = await call(
-                source.path,
-                path,
-                replace_if_exists=replace,
-                ignore_read_only=replace,
-                source_lease_id=source.lease_id,
-                destination_lease_id=target.lease_id if target is not None and replace else None,
-                expected_file_id=source.file_id,
-            )
+            await self._leases.moving(source, path)
+            written = await leased(tree, source, move)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.drop_listing(source.parent, new_parent)
@@ -364,13 +409,13 @@ class Namespace:
             del tree.renaming[source]
             event.set()
         if target is not None and replace:
-            self._leases.deleted(target)
+            await self._leases.deleted(target)
             self._removed(target)
         tree.vanish(source)
         source.gone = False
         tree.attach(source, new_parent, new_name)
         tree.table.add(source)
-        self._leases.moved(source)
+        await self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
 

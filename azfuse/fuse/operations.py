@@ -44,8 +44,6 @@ class Operations(pyfuse3.Operations):
     user_attributes: UserAttributes
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
-    #: Has the kernel look a name up again.
-    forget_entry: Callable[[Inode, bytes], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +62,7 @@ class Operations(pyfuse3.Operations):
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            return missing_entry(self.tree.missing_for(parent))
+            return missing_entry(self.tree.missing_for(parent, share_name))
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)
@@ -81,8 +79,9 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> pyfuse3.EntryAttributes:
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
-        await self.tree.refresh(node)
-        return entry_attributes(node, self.tree.valid_for(node))
+        with self.tree.kernel.answering(node):
+            await self.tree.refresh(node)
+            return entry_attributes(node, self.tree.trust)
 
     @handler
     async def setattr(
@@ -96,7 +95,7 @@ class Operations(pyfuse3.Operations):
         """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
         node = self.tree.table[inode]
         await self.setter.apply(node, attr, fields)
-        return entry_attributes(node, self.tree.valid_for(node))
+        return entry_attributes(node, self.tree.trust)
 
     @handler
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -242,7 +241,7 @@ class Operations(pyfuse3.Operations):
     @handler
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """Bring what was written to the share (fsync(2), fdatasync(2))."""
-        await self.files.flush(self._open_files[fh].file)
+        await self.files.sync(self._open_files[fh])
 
     @handler
     async def release(self, fh: FileHandleT) -> None:
@@ -346,14 +345,14 @@ class Operations(pyfuse3.Operations):
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.forget_entry(inode.parent, names.to_linux(inode.name))
+                self.tree.kernel.forget_name(inode.parent, names.to_linux(inode.name))
             entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino)
         return entry
 
     def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        entry = entry_attributes(inode, self.tree.valid_for(inode))
+        entry = entry_attributes(inode, self.tree.trust)
         if inode.aliases:
             # The kernel takes each letter case for a name of its own, and a change of one
             # says nothing to it of the others: so it may not remember any.

@@ -2,12 +2,13 @@
 
 import errno
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, Literal, TypeVar
 
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.leases import LOST, Leases
+from azfuse.fuse.leases import LOST, LeaseBroken, Leases
 from azfuse.fuse.notes import Note
 from azfuse.fuse.tree import Tree, attributes_of
 from azfuse.rest.errors import ErrorCode, ServiceError
@@ -39,6 +40,8 @@ class InodeFile:
         self._tree = tree
         self._inode = inode
         self._leases = leases
+        #: The lease that the upload under way relies on.
+        self._relies_on: str | None = None
 
     @property
     def inode(self) -> Inode:
@@ -68,13 +71,17 @@ class InodeFile:
         )
         inode = self._inode
         if properties.smb.file_id not in {inode.file_id, None}:
-            self._tree.vanish(inode)
+            self._tree.lost(inode)
             raise OSError(errno.ESTALE, "another file has taken this one's place on the share")
-        return Facts.of_properties(inode.name, properties, asked), received
+        facts = Facts.of_properties(inode.name, properties, asked)
+        # A copy: the reader needs to see what this answer said, not what was known beside.
+        self._tree.apply(inode, replace(facts), content=False)
+        return facts, received
 
     async def create(self, size: int, body: Body | None, body_length: int) -> str:
         """Create File, with everything that programs have set of it so far."""
         inode, tree = self._inode, self._tree
+        self._relies_on = None
         attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
         content = inode.file.content if inode.file is not None else None
         zeros = content is not None and content.size == size and content.only_zeros_left()
@@ -117,8 +124,6 @@ class InodeFile:
         inode.changed_at = tree.clock()
         tree.table.got_file_id(inode, inode.facts.file_id)
         tree.entered(inode)
-        if inode.parent is not None:
-            inode.parent.version += 1
 
     async def resize(self, size: int) -> str:
         """Set File Properties: the length; times that were set go along, or would be lost."""
@@ -162,14 +167,16 @@ class InodeFile:
     async def lease(self, requests: int, *, growing: bool) -> str | None:
         """Take the file's lease if `-o lease=` wants one (architecture, section 2)."""
         inode, leases = self._inode, self._leases
+        self._relies_on = None
         if leases is None or inode.hidden or inode.file is None:
             return None
-        if inode.lease_id is not None:
-            return inode.file.content.etag
-        mode = self._tree.settings.lease
-        if mode == "always" or (mode == "auto" and (requests > 1 or growing)):
-            return await self._at_path(lambda _: leases.take(inode))
-        return None
+        mode, etag = self._tree.settings.lease, inode.file.content.etag
+        if inode.lease_id is None:
+            if mode != "always" and not (mode == "auto" and (requests > 1 or growing)):
+                return None
+            etag = await self._at_path(lambda _: leases.take(inode))
+        self._relies_on = inode.lease_id
+        return etag
 
     async def settle(self) -> None:
         """Send the attributes that programs set while content was dirty; take over the rest."""
@@ -215,9 +222,12 @@ class InodeFile:
     async def _change(self, request: Callable[[str], Awaitable[Written]], **changes: object) -> str:
         asked = self._tree.clock()
         try:
+            self._check_lease()
             written = await self._at_path(request)
         except ServiceError as error:
-            self._check_lease(error)
+            if self._tree.lease_refused(self._inode, error):
+                raise LeaseBroken from error
+            self._check_lease()
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Mode 0444 keeps nobody from writing who has the file open already, nor root.
@@ -227,16 +237,10 @@ class InodeFile:
         changed(self._tree, self._inode, written, asked, **changes)
         return written.etag
 
-    def _check_lease(self, error: ServiceError) -> None:
-        """Raise OSError(EIO) if *error* says that our lease was broken under us."""
-        inode, leases = self._inode, self._leases
-        if leases is None or inode.lease_id is None or error.code not in LOST:
-            return
-        leases.lost(inode)
-        if inode.file is not None:
-            inode.file.content.continuous = False
-            inode.file.content.doubt_holes()
-        raise OSError(errno.EIO, "the file's lease was broken") from error
+    def _check_lease(self) -> None:
+        """Raise LeaseBroken if the lease was lost since the upload began."""
+        if self._relies_on is not None and self._inode.lease_id != self._relies_on:
+            raise LeaseBroken
 
     async def _at_path(self, request: Callable[[str], Awaitable[T]]) -> T:
         """Send a request to where the file is; again if it was moved meanwhile."""
@@ -252,6 +256,19 @@ class InodeFile:
                 if error.code in NOT_FOUND and await tree.moved(inode, path):
                     continue
                 raise
+
+
+async def leased(tree: Tree, inode: Inode, request: Callable[[str | None], Awaitable[T]]) -> T:
+    """Send a change with the lease of *inode* if we hold it; without, if it has been lost."""
+    given = inode.lease_id
+    try:
+        return await request(given)
+    except ServiceError as error:
+        lost = tree.lease_refused(inode, error)
+        # Another request may have found it out first.
+        if not lost and (given is None or given == inode.lease_id or error.code not in LOST):
+            raise
+    return await request(inode.lease_id)
 
 
 def changed(tree: Tree, inode: Inode, written: Written, asked: float, **changes: object) -> None:
@@ -310,13 +327,17 @@ async def _set_both(tree: Tree, inode: Inode, smb: SmbSettings, metadata: dict[s
     path, asked = inode.path, tree.clock()
     call = tree.directory.rename_directory if inode.is_directory else tree.file.rename_file
     try:
-        written = await call(
-            path,
-            path,
-            smb=smb,
-            metadata=metadata,
-            source_lease_id=inode.lease_id,
-            destination_lease_id=inode.lease_id,
+        written = await leased(
+            tree,
+            inode,
+            lambda lease_id: call(
+                path,
+                path,
+                smb=smb,
+                metadata=metadata,
+                source_lease_id=lease_id,
+                destination_lease_id=lease_id,
+            ),
         )
     except ServiceError as error:
         if error.code not in REFUSES_RENAME:
@@ -335,7 +356,11 @@ async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:
     if inode.is_directory:
         written = await tree.directory.set_directory_properties(inode.path, smb=smb)
     else:
-        written = await tree.file.set_file_properties(inode.path, smb=smb, lease_id=inode.lease_id)
+        written = await leased(
+            tree,
+            inode,
+            lambda lease_id: tree.file.set_file_properties(inode.path, smb=smb, lease_id=lease_id),
+        )
     changed(tree, inode, written, asked)
 
 
@@ -371,5 +396,9 @@ async def set_metadata(tree: Tree, inode: Inode, metadata: dict[str, str]) -> No
     if inode.is_directory:
         written = await tree.directory.set_directory_metadata(inode.path, metadata)
     else:
-        written = await tree.file.set_file_metadata(inode.path, metadata, lease_id=inode.lease_id)
+        written = await leased(
+            tree,
+            inode,
+            lambda lease_id: tree.file.set_file_metadata(inode.path, metadata, lease_id=lease_id),
+        )
     changed(tree, inode, written, asked, metadata=metadata)

@@ -11,6 +11,7 @@ import pyfuse3
 from azfuse.cache.writeback import WriteBack
 from azfuse.fuse.files import Files, strip_privileges
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import send_posix
 from azfuse.fuse.tree import Tree
@@ -29,10 +30,16 @@ class Setter:
     """
 
     def __init__(
-        self, tree: Tree, files: Files, writeback: WriteBack, now: Callable[[], int]
+        self,
+        tree: Tree,
+        files: Files,
+        leases: Leases,
+        writeback: WriteBack,
+        now: Callable[[], int],
     ) -> None:
         self._tree = tree
         self._files = files
+        self._leases = leases
         self._writeback = writeback
         self._now = now
 
@@ -82,8 +89,13 @@ class Setter:
             self._writeback.note(inode.file)
             self._writeback.moved(inode.file)
             return
-        try:
+
+        async def send() -> None:
+            inode.posix = posix  # what was asked about the file in between said otherwise
             await send_posix(self._tree, inode, mtime=mtime)
+
+        try:
+            await self._leases.patiently(inode, send)
         except BaseException:
             inode.posix = before
             raise
@@ -98,10 +110,18 @@ class Setter:
     async def _resize(self, inode: Inode, size: int) -> None:
         if not stat.S_ISREG(inode.posix.mode):
             raise OSError(errno.EINVAL, "only regular files have a length to set")
+        before = inode.file is not None and inode.file.content.changed
         self._files.truncate(inode, size, certain=inode.writers > 0)
-        if not inode.writers and inode.file is not None and inode.file.content.changed:
-            # No close will come that could report an error: truncate(2) reports it.
-            await self._files.flush(inode.file)
+        file = inode.file
+        if inode.writers or file is None or not file.content.changed:
+            return
+        # No close will come that could report an error: truncate(2) reports it.
+        try:
+            await self._files.flush(file)
+        except BaseException:
+            if not before and not file.lock.locked():
+                self._files.give_up(inode)  # nobody expects it to happen later
+            raise
 
 
 def _kept(moment: int) -> int:

@@ -1,8 +1,10 @@
 """What a mount is told once, at its start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from azfuse.cache.metadata import Belief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +25,10 @@ class FileSystemSettings:
     dir_mode: int = 0o755
     #: `metadata`: modes and owners are kept as file metadata. `off`: they are fixed.
     posix: Literal["metadata", "off"] = "metadata"
-    #: How long attributes, listings and missing names are believed.
-    actimeo: float = 5.0
+    #: How long attributes of files are believed.
+    files: Belief = field(default_factory=Belief)
+    #: How long attributes of directories, their listings and missing names are believed.
+    directories: Belief = field(default_factory=Belief)
     #: Bound on cached file content.
     cache_size: int = 512 * 1024 * 1024
     #: How far sequential readers are read ahead of.
@@ -37,6 +41,8 @@ class FileSystemSettings:
     #: begins after so many seconds.
     writeback: float | None = None
     lease: Literal["off", "auto", "always"] = "auto"
+    #: How long fsync, close and their like wait for the lease of somebody else.
+    lease_wait: float = 0.0
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path
     #: Where blocks are kept on disk as well, if anywhere, and how many bytes of them.

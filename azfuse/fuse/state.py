@@ -35,11 +35,15 @@ CREATE TABLE IF NOT EXISTS numbers (
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A file lease: its id, where the file is on the share, which mount holds it."""
+    """A file lease: its id, where the file is on the share, which mount holds it.
+
+    `moving_to` is where the file may be instead, while it is renamed.
+    """
 
     lease_id: str
     path: str
     instance: str
+    moving_to: str = ""
 
 
 class MountState:
@@ -61,9 +65,8 @@ class MountState:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._load()
         path = self._lock_path(instance)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _locked(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             self.save()
@@ -88,31 +91,48 @@ class MountState:
         return True
 
     def is_alive(self, instance: str) -> bool:
-        """Say whether *instance* is a mount of this machine that is running."""
+        """Say whether *instance*, which has used this state directory, is still running."""
         return self._lock_path(instance).exists() and not self.is_dead(instance)
 
     def remember_lease(self, lease: HeldLease) -> None:
         """Write down a lease before it is used. Raises OSError where that is impossible."""
         self._change_leases(
             "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)",
-            (self._share, lease.lease_id, lease.path, lease.instance),
+            (
+                self._share,
+                lease.lease_id,
+                f"{lease.path}\0{lease.moving_to}".removesuffix("\0"),
+                lease.instance,
+            ),
         )
 
     def forget_lease(self, lease_id: str) -> None:
-        """Strike a lease out."""
+        """Strike a lease out. Raises OSError where that is impossible."""
         self._change_leases("DELETE FROM leases WHERE lease_id = ?", (lease_id,))
 
     def held_leases(self) -> list[HeldLease]:
-        """Return the leases of this share that were written down and not struck out."""
-        with closing(self._database()) as database:
-            rows = database.execute(
-                "SELECT lease_id, path, instance FROM leases WHERE share = ?", (self._share,)
-            )
-            return [HeldLease(*row) for row in rows]
+        """Return the leases of this share that were written down and not struck out.
+
+        Raises OSError where the state directory cannot be read.
+        """
+        try:
+            with closing(self._database()) as database:
+                rows = database.execute(
+                    "SELECT lease_id, path, instance FROM leases WHERE share = ?", (self._share,)
+                )
+                return [
+                    HeldLease(lease_id, path, instance, moving_to)
+                    for lease_id, paths, instance in rows
+                    for path, _, moving_to in [paths.partition("\0")]
+                ]
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, f"the state directory cannot be read: {error}") from error
 
     def _change_leases(self, statement: str, values: tuple[str, ...]) -> None:
         try:
             with closing(self._database()) as database, database:
+                # Not even a power failure may lose what others would wait for in vain.
+                database.execute("PRAGMA synchronous = FULL")
                 database.execute(statement, values)
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"the state directory cannot be written: {error}") from error
@@ -163,6 +183,20 @@ class MountState:
 
     def _lock_path(self, instance: str) -> Path:
         return self._directory / f"mount-{self._share}-{instance}.lock"
+
+
+def _locked(path: Path) -> int:
+    """Make the file *path* and lock it; return its descriptor.
+
+    Another mount may take it for a dead one's, and remove it, before it is locked.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
 
 
 def _signed(value: int) -> int:

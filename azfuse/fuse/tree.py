@@ -1,25 +1,25 @@
 """The tree of names: what is where on the share, asked for with as few requests as can be.
 
-A directory of up to one page is always listed as a whole: that costs the same
-one request as a question about a single entry, and answers all that follow. In
+A directory that was not listed before, or is small, is listed as a whole: that costs the
+same one request as a question about a single entry, and answers all that follow. In
 larger ones single entries are asked for, until that has cost as much as a listing.
 """
 
 import logging
 import math
-import sys
 from collections.abc import Callable, Iterable
 
-import pyfuse3
 import trio
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.cache.metadata import Facts, Listing, ListingCache
-from azfuse.fuse import names, symlinks
+from azfuse.cache.metadata import Facts, Listing
+from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode, InodeTable
-from azfuse.fuse.posix import PosixPolicy
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.kernel import Kernel
+from azfuse.fuse.knowledge import Knowledge
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.fuse.trust import is_volatile
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.file import File
@@ -29,11 +29,13 @@ log = logging.getLogger(__name__)
 
 #: Files that were unlinked while open live on in the mount's root under such names.
 HIDDEN_PREFIX = ".azfuse-unlinked-"
+#: A directory of no more entries is listed for any question about it.
+_FEW_ENTRIES = 100
 #: Probes of single entries that run side by side while a directory is read.
 _PROBES_AT_ONCE = 16
 
 
-class Tree:
+class Tree(Knowledge):
     """Finds inodes by name and keeps what is believed of them up to date."""
 
     def __init__(
@@ -42,33 +44,21 @@ class Tree:
         file: File,
         settings: FileSystemSettings,
         cache: BlockCache,
+        kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
     ) -> None:
         """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
+        super().__init__(settings, cache, kernel, clock, numbers)
         self.directory = directory
         self.file = file
-        self.settings = settings
-        self.posix = PosixPolicy(settings)
-        self.case_sensitive = False
         #: Bytes that we put on the share, or freed there.
         self.moved_bytes = 0
         #: The service takes a rename of an entry onto its own name, as far as we know.
         self.renames_in_place = True
-        self.clock = clock
-        self._cache = cache
-        self._listings: ListingCache[Inode] = ListingCache(settings.actimeo, clock)
         self._listing_now: dict[Inode, trio.Event] = {}
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
-        root_posix = self.posix.default(0o040000)
-        root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
-        self.table = InodeTable(root, numbers)
-
-    @property
-    def root(self) -> Inode:
-        """The root of the mount."""
-        return self.table.root
 
     async def open_root(self) -> None:
         """Ask for the root's own attributes. Raises what Get Directory Properties raises."""
@@ -78,50 +68,41 @@ class Tree:
         self.root.file_id = facts.file_id
         self.apply(self.root, facts)
 
-    def key(self, name: str) -> str:
-        """Return the text under which equal names of one directory are equal."""
-        # The same text is a key of the listing and of the known children.
-        return sys.intern(name if self.case_sensitive else names.fold(name))
-
     # -- belief -------------------------------------------------------------------------
-
-    def valid_for(self, inode: Inode) -> float:
-        """Return for how many more seconds the attributes of *inode* may be believed."""
-        if inode.facts is None or inode.gone:
-            return self.settings.actimeo
-        if self._needs_probe(inode):
-            return 0.0
-        if inode.facts.lease_state == "leased" and inode.lease_id is None:
-            return 0.0  # somebody is writing
-        age = self.clock() - max(inode.facts.asked, inode.changed_at)
-        return max(0.0, self.settings.actimeo - age)
-
-    def missing_for(self, parent: Inode) -> float:
-        """Return for how many more seconds a name that *parent* lacks may be taken for missing."""
-        listing = self._listings.get(parent)
-        if listing is None:
-            return 0.0
-        return max(0.0, self.settings.actimeo - (self.clock() - listing.asked))
 
     async def refresh(self, inode: Inode) -> None:
         """Make sure that the attributes of *inode* may be believed now.
 
         Raises ServiceError, FileNotFoundError where it is no longer on the share.
         """
-        if self.valid_for(inode) > 0 or inode.is_local:
+        if not self.trust.doubts(inode):
             return
         if inode.parent is None:
             await self.open_root()
-        elif inode.handles or (inode.parent is self.root and inode.hidden):
+        elif inode.handles and (inode.hidden or not self._prefers_listing(inode.parent)):
             await self.validate(inode)
         elif await self.lookup(inode.parent, inode.name) is not inode:
             raise FileNotFoundError(2, "no longer on the share")
+
+    def _prefers_listing(self, parent: Inode) -> bool:
+        """Count one more question about an entry of *parent*; say if a listing is cheaper now.
+
+        A few single questions are asked before, for who looks at the same file again and
+        again: in a small directory none, since there a listing costs as little.
+        """
+        if (seen := parent.entries_seen or 0) <= _FEW_ENTRIES:
+            return True
+        now, period = self.clock(), self.settings.files.least
+        if now - parent.heads_since >= period:
+            parent.heads, parent.heads_since = 0, now
+        parent.heads += 1
+        return parent.heads > math.ceil(seen / MAX_PAGE_ENTRIES)
 
     async def validate(self, inode: Inode) -> None:
         """Ask the share about *inode* itself (one HEAD)."""
         facts = await self._head(inode)
         if facts.file_id != inode.file_id and not inode.is_directory:
-            self.vanish(inode)
+            self.lost(inode)
             raise FileNotFoundError(2, "replaced on the share")
         self.apply(inode, facts)
 
@@ -134,31 +115,9 @@ class Tree:
             properties = await self.file.get_file_properties(inode.path)
         except ServiceError as error:
             if error.code in NOT_FOUND and inode.parent is not None:
-                self.vanish(inode)
+                self.lost(inode)
             raise
         return Facts.of_properties(inode.name, properties, asked)
-
-    def apply(self, inode: Inode, facts: Facts) -> None:
-        """Believe *facts* about *inode*, unless we changed it since they were asked for."""
-        known = inode.facts
-        if known is not None and facts.asked < inode.changed_at:
-            return
-        if facts.metadata is None and known is not None and known.etag == facts.etag:
-            facts.metadata = known.metadata
-        inode.facts = facts
-        if inode.attributes_pending or (inode.file is not None and inode.file.content.changed):
-            return
-        if not self.posix.needs_metadata(facts):
-            inode.posix = self.posix.of(facts, inode.link_target)
-        if inode.is_directory:
-            # The service moves no times of a directory when its entries change; we do.
-            inode.mtime = max(inode.mtime, facts.last_write_time)
-            inode.ctime = max(inode.ctime, facts.change_time)
-        else:
-            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
-        if inode.file is not None and not inode.file.lock.locked():
-            content = inode.file.content
-            self._cache.touch(content, content.adopt(facts.size, facts.etag))
 
     # -- names --------------------------------------------------------------------------
 
@@ -170,16 +129,22 @@ class Tree:
         key = self.key(name)
         while True:
             child = parent.children.get(key)
-            if child is not None and (child.is_local or self.valid_for(child) > 0):
+            if child is not None and not self.trust.doubts_name(child):
                 return child
+            if child is not None and is_volatile(child):
+                return await self._lookup_alone(parent, name, key)
             listing = self._listings.get(parent)
             if listing is not None:
-                return await self._found(parent, key, listing.entries.get(key))
+                found = await self._found(parent, key, listing.entries.get(key))
+                # A listing may be believed for longer than the attributes that came with it.
+                if found is None or is_volatile(found) or not self.trust.doubts(found):
+                    return found
             if (event := self._listing_now.get(parent)) is None:
                 break
             await event.wait()
-        if (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES:
-            listing = await self.fetch_listing(parent, one_page=True)
+        if self._prefers_listing(parent):
+            one_page = (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES
+            listing = await self.fetch_listing(parent, one_page=one_page)
             if listing is not None:
                 return await self._found(parent, key, listing.entries.get(key))
         return await self._lookup_alone(parent, name, key)
@@ -189,28 +154,19 @@ class Tree:
             return await self.adopt(parent, facts)
         child = parent.children.get(key)
         if child is not None and not child.is_local:
-            self.vanish(child)
+            self.lost(child)
             return None
         return child
 
     async def _lookup_alone(self, parent: Inode, name: str, key: str) -> Inode | None:
-        """Ask for one entry of a large directory."""
-        parent.heads += 1
-        if parent.heads > math.ceil((parent.entries_seen or 0) / MAX_PAGE_ENTRIES):
-            listing = await self.fetch_listing(parent)
-            if listing is not None:
-                return await self._found(parent, key, listing.entries.get(key))
+        """Ask for one entry of a directory, by itself."""
         child = parent.children.get(key)
-        if child is not None:
+        if child is not None and not child.is_local:
             try:
-                await self.validate(child)
-            except FileNotFoundError:
-                return await self._found(parent, key, None)
+                return await self.adopt(parent, await self._head(child))
             except ServiceError as error:
-                if error.code in NOT_FOUND:
-                    return None
-                raise
-            return child
+                if error.code not in NOT_FOUND:
+                    raise  # else it may be of another kind now
         asked = self.clock()
         # The name itself sorts before every longer one that begins with it.
         page = await self.directory.list_directories_and_files(
@@ -219,56 +175,46 @@ class Tree:
         for entry in page.entries:
             if self.key(entry.name) == key:
                 return await self._found(parent, key, Facts.of_entry(entry, asked))
-        return None
+        return await self._found(parent, key, None)
 
     async def fetch_listing(self, parent: Inode, *, one_page: bool = False) -> Listing | None:
-        """List *parent* and believe it. With *one_page* give up, None, if that is not enough.
-
-        A listing that one of our own changes overtook is asked for again.
-        """
+        """List *parent* and believe it. With *one_page* give up, None, if that is not enough."""
         event = self._listing_now[parent] = trio.Event()
+        self._touched[parent] = set()
+        asked, found = self.clock(), dict[str, Facts]()
+        marker: str | None = None
         try:
-            for _ in range(3):
-                version, asked = parent.version, self.clock()
-                found: dict[str, Facts] = {}
-                marker: str | None = None
-                while True:
-                    page = await self.directory.list_directories_and_files(
-                        parent.path, marker=marker
-                    )
-                    for entry in page.entries:
-                        found[self.key(entry.name)] = Facts.of_entry(entry, asked)
-                    marker = page.next_marker
-                    if marker is None or one_page:
-                        break
-                parent.entries_seen = max(len(found), MAX_PAGE_ENTRIES + 1 if marker else 0)
-                if marker is not None:
-                    return None
-                if version == parent.version:
+            while True:
+                page = await self.directory.list_directories_and_files(parent.path, marker=marker)
+                for entry in page.entries:
+                    found[self.key(entry.name)] = Facts.of_entry(entry, asked)
+                marker = page.next_marker
+                if marker is None or one_page:
                     break
+            parent.entries_seen = max(len(found), MAX_PAGE_ENTRIES + 1 if marker else 0)
+            if marker is not None:
+                return None
+            self._overtaken(parent, found)
         except ServiceError as error:
             if error.code in NOT_FOUND and parent.parent is not None:
-                self.vanish(parent)
+                self.lost(parent)
             raise
         finally:
-            if self._listing_now.get(parent) is event:
-                del self._listing_now[parent]
+            del self._listing_now[parent], self._touched[parent]
             event.set()
-        return self._believe(parent, found, asked, keep=version == parent.version)
+        return self._believe(parent, found, asked)
 
-    def _believe(
-        self, parent: Inode, found: dict[str, Facts], asked: float, *, keep: bool
-    ) -> Listing:
+    def _believe(self, parent: Inode, found: dict[str, Facts], asked: float) -> Listing:
         if parent is self.root:
             found = {k: v for k, v in found.items() if not v.name.startswith(HIDDEN_PREFIX)}
         listing = Listing(found.items(), asked)
         parent.heads = 0
-        if keep:
-            self._listings.put(parent, listing)
-            for key, child in list(parent.children.items()):
-                facts = found.get(key)
-                if facts is not None and facts.file_id == child.file_id:
-                    self.apply(child, facts)
+        self._listings.put(parent, listing)
+        self.appeared(parent, found)
+        for key, child in list(parent.children.items()):
+            facts = found.get(key)
+            if facts is not None and facts is not child.facts and facts.file_id == child.file_id:
+                self.apply(child, facts)
         return listing
 
     async def listed(self, parent: Inode) -> Listing:
@@ -285,8 +231,8 @@ class Tree:
     async def adopt(self, parent: Inode, facts: Facts) -> Inode:
         """Return the inode of an entry that the share has, with all its attributes known."""
         inode = self._attach(parent, facts)
-        if inode.facts is not None and self._needs_probe(inode):
-            if self._may_be_symlink(inode):
+        if self.trust.needs_probe(inode):
+            if self.trust.may_be_symlink(inode):
                 await self._probe_link(inode)
             else:
                 self.apply(inode, await self._head(inode))
@@ -308,27 +254,11 @@ class Tree:
             for facts in entries:
                 result.append(None)
                 inode = self._attach(parent, facts)
-                if self._needs_probe(inode):
+                if self.trust.needs_probe(inode):
                     nursery.start_soon(probe, len(result) - 1, facts)
                 else:
                     result[-1] = inode
         return [inode for inode in result if inode is not None]
-
-    def _needs_probe(self, inode: Inode) -> bool:
-        """Say whether a listing does not tell all of *inode*."""
-        if inode.facts is None:
-            return False
-        return self._may_be_symlink(inode) or self.posix.needs_metadata(inode.facts)
-
-    def _may_be_symlink(self, inode: Inode) -> bool:
-        """Say whether *inode* has the size of a symbolic link and was not looked into yet."""
-        facts = inode.facts
-        return (
-            facts is not None
-            and not facts.is_directory
-            and facts.size == symlinks.SIZE
-            and inode.link_etag != facts.etag
-        )
 
     def _attach(self, parent: Inode, facts: Facts) -> Inode:
         key = self.key(facts.name)
@@ -336,7 +266,7 @@ class Tree:
         if inode is not None and inode.is_local:
             return inode  # made here and about to take the place
         if inode is not None and inode.file_id != facts.file_id:
-            self.vanish(inode)
+            self.lost(inode)
             inode = None
         if inode is None:
             inode = self.table.by_file_id(facts.file_id)
@@ -361,54 +291,6 @@ class Tree:
         inode.link_target = symlinks.decode(bytes(buffer[:received]))
         inode.link_etag = properties.etag
         self.apply(inode, Facts.of_properties(inode.name, properties, asked))
-
-    def attach(self, inode: Inode, parent: Inode, name: str) -> None:
-        """Put *inode* into the tree as the entry *name* of *parent*."""
-        inode.parent, inode.name = parent, name
-        parent.children[self.key(name)] = inode
-
-    def detach(self, inode: Inode) -> None:
-        """Take *inode* out of its directory; it keeps saying where it was."""
-        parent = inode.parent
-        if parent is not None and parent.children.get(self.key(inode.name)) is inode:
-            del parent.children[self.key(inode.name)]
-
-    def vanish(self, inode: Inode) -> None:
-        """Note that the share no longer has *inode* where it was."""
-        self.detach(inode)
-        self.table.lost_file_id(inode)
-        inode.gone = True
-        if inode.parent is not None:
-            listing = self._listings.get(inode.parent)
-            if listing is not None:
-                facts = listing.entries.get(self.key(inode.name))
-                if facts is not None and facts.file_id == inode.file_id:
-                    del listing.entries[self.key(inode.name)]
-        self._listings.drop(inode)
-
-    def made_empty(self, directory: Inode) -> None:
-        """Note that *directory* was just made: there is nothing in it to ask for."""
-        self._listings.put(directory, Listing((), self.clock()))
-
-    def drop_listing(self, *parents: Inode | None) -> None:
-        """Forget the listings of *parents*: something is not as we believed."""
-        for parent in parents:
-            if parent is not None:
-                self._listings.drop(parent)
-
-    def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note a change of ours to the entries of *parent*: its times move, listings wait."""
-        parent.version += 1
-        parent.mtime = max(parent.mtime, now_ns)
-        parent.ctime = max(parent.ctime, now_ns)
-
-    def entered(self, inode: Inode) -> None:
-        """Note in the parent's listing that *inode* is on the share now."""
-        if inode.parent is None or inode.facts is None:
-            return
-        listing = self._listings.get(inode.parent)
-        if listing is not None:
-            listing.entries[self.key(inode.name)] = inode.facts
 
     def forget(self, inode: Inode) -> None:
         """Let go of an inode that the kernel no longer holds, unless we have use for it."""

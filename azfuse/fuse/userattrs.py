@@ -6,6 +6,7 @@ import pyfuse3
 
 from azfuse.fuse import xattrs
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.leases import Leases
 from azfuse.fuse.remote_file import send_posix, set_metadata
 from azfuse.fuse.tree import Tree
 
@@ -13,8 +14,9 @@ from azfuse.fuse.tree import Tree
 class UserAttributes:
     """Reads and changes the metadata behind `user.*` attributes."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, leases: Leases) -> None:
         self._tree = tree
+        self._leases = leases
 
     async def get(self, inode: Inode, name: bytes) -> bytes:
         """Return the value of *name*. Raises FUSEError(ENODATA) where it is not set."""
@@ -49,5 +51,5 @@ class UserAttributes:
         if inode.facts is None:
             inode.xattrs = metadata
         else:
-            await set_metadata(self._tree, inode, metadata)
+            await self._leases.patiently(inode, lambda: set_metadata(self._tree, inode, metadata))
             await send_posix(self._tree, inode, mtime=None)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from azfuse.cache.metadata import Belief
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.errors import UsageError
 from azfuse.mount.source import Source
@@ -47,6 +48,10 @@ class MountOptions:
     dir_mode: int | None = None
     posix: Posix = "metadata"
     actimeo: float = 5.0
+    acregmin: float | None = None
+    acregmax: float | None = None
+    acdirmin: float | None = None
+    acdirmax: float | None = None
     cache_size: int = 512 * 1024 * 1024
     cache_dir: Path | None = None
     disk_cache_size: int = 10 * 1024**3
@@ -56,6 +61,7 @@ class MountOptions:
     writeback: float | None = None
     retry_timeout: float = 120.0
     lease: LeaseUse = "auto"
+    lease_wait: float = 0.0
     snapshot: str | None = None
     credentials: Path | None = None
     state_dir: Path | None = None
@@ -80,7 +86,8 @@ class MountOptions:
             file_mode=_first(self.file_mode, 0o666 & ~file_mask),
             dir_mode=_first(self.dir_mode, 0o777 & ~dir_mask),
             posix=self.posix,
-            actimeo=self.actimeo,
+            files=self._belief(self.acregmin, self.acregmax),
+            directories=self._belief(self.acdirmin, self.acdirmax),
             cache_size=self.cache_size,
             cache_dir=self.cache_dir,
             disk_cache_size=self.disk_cache_size,
@@ -89,8 +96,15 @@ class MountOptions:
             dirty_expire=self.dirty_expire,
             writeback=self.writeback,
             lease=self.lease,
+            lease_wait=self.lease_wait,
             state_dir=state_dir,
         )
+
+    def _belief(self, least: float | None, most: float | None) -> Belief:
+        """Fill in with `actimeo` what was not given, moved as far as what was given demands."""
+        if least is None:
+            least = self.actimeo if most is None else min(self.actimeo, most)
+        return Belief(least, max(self.actimeo, least) if most is None else most)
 
     def fuse_options(self, source: Source) -> set[str]:
         """Make the option set of pyfuse3.init (design notes, section 1.2)."""
@@ -202,6 +216,10 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "dir-mode": _mode,
     "posix": _word("metadata", "off"),
     "actimeo": _seconds,
+    "acregmin": _seconds,
+    "acregmax": _seconds,
+    "acdirmin": _seconds,
+    "acdirmax": _seconds,
     "cache-size": _cache_size,
     "cache-dir": _path,
     "disk-cache-size": _disk_cache_size,
@@ -211,6 +229,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "writeback": _seconds,
     "retry-timeout": _seconds,
     "lease": _word("off", "auto", "always"),
+    "lease-wait": _seconds,
     "snapshot": _snapshot,
     "credentials": _path,
     "state-dir": _path,
@@ -220,9 +239,10 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
 #: What options with a value mean without one.
 _BARE: Final = {"writeback": "1"}
 #: Options without a value: name -> field and what to put there.
-_FLAGS: Final[dict[str, tuple[str, bool]]] = {
+_FLAGS: Final[dict[str, tuple[str, object]]] = {
     "ro": ("read_only", True),
     "rw": ("read_only", False),
+    "noac": ("actimeo", 0.0),
     "allow-other": ("allow_other", True),
     "allow-root": ("allow_root", True),
     "foreground": ("foreground", True),
@@ -310,7 +330,16 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
     )
     # The tables above pair each field with a converter of its type.
     options = cast("Callable[..., MountOptions]", replace)(MountOptions(), **fields)
+    _check_bounds("acreg", options.acregmin, options.acregmax)
+    _check_bounds("acdir", options.acdirmin, options.acdirmax)
     return replace(options, fuse_words=chosen, ignored=tuple(ignored))
+
+
+def _check_bounds(name: str, least: float | None, most: float | None) -> None:
+    if least is not None and most is not None and least > most:
+        raise UsageError(
+            f"options {name}min={least:g} and {name}max={most:g}: the least is more than the most"
+        )
 
 
 def _unknown(written: str, name: str) -> str:

@@ -74,6 +74,9 @@ class ServedFileSystem(Protocol):
     def running(self) -> AbstractAsyncContextManager[object]:
         """Run background tasks; at the end, upload what is dirty."""
 
+    async def tell_kernel(self) -> None:
+        """Run while the mount is served, until cancelled: tell the kernel what has changed."""
+
 
 class Session:
     """One mount, and how far it has come."""
@@ -171,6 +174,7 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._announce, ready)
                 nursery.start_soon(self._end_when_told)
+                nursery.start_soon(file_system.tell_kernel)
                 await pyfuse3.main(max_tasks=MAX_TASKS)
                 nursery.cancel_scope.cancel()
         if not self.announced:

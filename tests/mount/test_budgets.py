@@ -6,6 +6,7 @@ side. `dirty-expire` is long: no background upload is to run in between.
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,6 +55,97 @@ def test_attributes_that_are_no_longer_believed_cost_one_listing(share, mount, c
         assert len(names) == 20
         assert usage.requests["ListDirectoriesAndFiles"] <= 2
         assert not usage.requests["GetFileProperties"]
+
+
+def test_all_entries_of_a_directory_after_actimeo(share, mount, emulator):
+    for number in range(150):
+        share.write(f"file{number}", b"x")
+    with mount(f"{QUIET},actimeo=2") as m:
+        os.listdir(m.path)
+        before = emulator.totals()[0]
+        while emulator.totals()[0] == before:
+            (m.path / "file0").stat()
+        with emulator.counting() as usage:
+            for number in range(150):
+                (m.path / f"file{number}").stat()
+        # The first question was about one file; who asks for more gets them all.
+        assert usage.requests["ListDirectoriesAndFiles"] <= 1
+        assert usage.requests.total() <= 3
+        with (m.path / "file0").open() as file, (m.path / "file1").open() as other:
+            before = emulator.totals()[0]
+            while emulator.totals()[0] == before:
+                os.fstat(file.fileno())
+            with emulator.counting() as usage:
+                os.fstat(other.fileno())
+                for number in range(150):
+                    (m.path / f"file{number}").stat()
+            assert usage.requests["ListDirectoriesAndFiles"] <= 1
+            assert usage.requests.total() <= 3
+
+
+def test_our_own_changes_need_no_listing_even_while_one_is_under_way(share, mount, emulator):
+    share.write("removed", b"x")
+    with mount(f"{QUIET},actimeo=3") as m, ThreadPoolExecutor() as threads:
+        new = os.open(m.path / "new", os.O_CREAT | os.O_WRONLY)
+        before = emulator.totals()[0]
+        emulator.faults(
+            rules=[{"action": "delay", "operation": "ListDirectories*", "seconds": 1}]
+        )  # fmt: skip
+        finding = threads.submit(_look_for_others, m.path, emulator)
+        while not emulator.faults_applied():
+            pass
+        os.close(new)
+        finding.result(30)
+        assert sorted(os.listdir(m.path)) == ["new", "removed"]
+        requests = emulator.totals()[0] - before
+    assert requests["ListDirectoriesAndFiles"] == 1
+    assert requests["CreateFile"] == 1
+
+
+def _look_for_others(directory, emulator):
+    number = 0
+    while not emulator.faults_applied():
+        number += 1
+        assert errno_of(os.stat, directory / f"missing{number}")
+
+
+def test_what_was_looked_into_is_not_looked_into_again(share, mount, counting):
+    """Modes, links: what a listing does not tell holds as long as it shows the same ETag."""
+    with mount(QUIET) as m:
+        for number in range(5):
+            (m.path / f"file{number}").touch(0o600)
+            (m.path / f"link{number}").symlink_to("file0")
+        (m.path / "as-long-as-a-link").write_bytes(b"x" * 1067)
+    with mount(f"{QUIET},acregmin=60,acdirmax=0") as m:
+        with counting() as usage:
+            first = run(["ls", "-l", m.path]).stdout
+        assert usage.requests["GetFileProperties"] == 5
+        assert usage.requests["GetFile"] == 6
+        with counting() as usage:
+            assert run(["ls", "-l", m.path]).stdout == first
+        assert usage.requests["ListDirectoriesAndFiles"] >= 1
+        assert usage.requests["GetFileProperties"] == usage.requests["GetFile"] == 0
+
+
+def test_files_and_directories_are_believed_for_times_of_their_own(share, mount, counting):
+    share.write("file", b"x")
+    with mount(f"{QUIET},acregmax=0,acdirmin=60") as m:
+        os.listdir(m.path)
+        with counting() as usage:
+            for _ in range(3):
+                assert errno_of(os.stat, m.path / "missing")
+                os.listdir(m.path)
+        assert not usage.requests
+        share.write("file", b"longer")
+        assert (m.path / "file").stat().st_size == 6
+    with mount(f"{QUIET},acregmin=60,acdirmax=0") as m:
+        os.listdir(m.path)
+        with (m.path / "file").open() as file, counting() as usage:
+            for _ in range(3):
+                os.fstat(file.fileno())
+        assert not usage.requests
+        share.write("new", b"x")
+        assert (m.path / "new").exists()
 
 
 def test_reading_a_small_file(share, mount, counting):

@@ -45,6 +45,9 @@ class FileSystem(pyfuse3.Operations):
             kept = os.environ["FAKE_UNSAVED"] == "kept"
             self.unsaved.append(Unsaved("a/b.txt", 4096, error, kept=kept))
 
+    async def tell_kernel(self) -> None:
+        await trio.sleep_forever()
+
     async def _end_session(self) -> None:
         pyfuse3.terminate()
 

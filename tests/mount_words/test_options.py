@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from azfuse.cache.metadata import Belief
 from azfuse.mount.errors import UsageError
 from azfuse.mount.options import MountOptions, parse_options, split_options
 from azfuse.mount.source import parse_source
@@ -37,7 +38,8 @@ def test_defaults():
     assert (settings.directory, settings.state_dir) == ("sub", Path("/state"))
     assert (settings.uid, settings.gid) == (os.getuid(), os.getgid())
     assert (settings.file_mode, settings.dir_mode) == (0o644, 0o755)
-    assert (settings.actimeo, settings.cache_size, settings.read_only) == (5.0, 512 * MIB, False)
+    assert settings.files == settings.directories == Belief(5.0, 5.0)
+    assert (settings.cache_size, settings.read_only) == (512 * MIB, False)
     assert options.fuse_options(SOURCE) == {
         "default_permissions", "subtype=azfuse", "fsname=acct/share/sub",
     }  # fmt: skip
@@ -46,18 +48,40 @@ def test_defaults():
 def test_every_value():
     options = parse_options([
         "ro,uid=12,gid=34,file_mode=0600,dir-mode=700,posix=off,actimeo=1.5,cache_size=1G",
-        "readahead=0,max-transfers=4,dirty-expire=2,retry-timeout=10,lease=off,log-level=debug",
+        "readahead=0,max-transfers=4,dirty-expire=2,retry-timeout=10,lease=off,lease_wait=7,log-level=debug",
         "log-file=/l,state-dir=/s,credentials=/c,foreground",
     ])  # fmt: skip
     settings = options.settings(SOURCE, Path("/x"))
     assert (settings.uid, settings.gid, settings.read_only) == (12, 34, True)
     assert (settings.file_mode, settings.dir_mode, settings.posix) == (0o600, 0o700, "off")
-    assert (settings.actimeo, settings.cache_size, settings.readahead) == (1.5, 1024 * MIB, 0)
+    assert settings.files == settings.directories == Belief(1.5, 1.5)
+    assert (settings.cache_size, settings.readahead) == (1024 * MIB, 0)
     assert (settings.max_transfers, settings.dirty_expire, settings.lease) == (4, 2.0, "off")
+    assert settings.lease_wait == 7.0
     assert (options.retry_timeout, options.log_level, options.foreground) == (10.0, "debug", True)
     paths = (options.log_file, options.state_dir, options.credentials)
     assert paths == (Path("/l"), Path("/s"), Path("/c"))
     assert "ro" in options.fuse_options(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "directories"),
+    [
+        ("actimeo=7", (7, 7), (7, 7)),
+        ("noac", (0, 0), (0, 0)),
+        ("noac,actimeo=3", (3, 3), (3, 3)),
+        ("acregmin=3,acregmax=60,acdirmin=30,acdirmax=60", (3, 60), (30, 60)),
+        ("acregmax=60", (5, 60), (5, 5)),
+        ("acregmax=2", (2, 2), (5, 5)),
+        ("acdirmin=1", (5, 5), (1, 5)),
+        ("acdirmin=9", (5, 5), (9, 9)),
+        ("acdirmax=30,actimeo=10", (10, 10), (10, 30)),
+        ("acregmax=0", (0, 0), (5, 5)),
+    ],
+)
+def test_how_long_attributes_are_believed(text, files, directories):
+    settings = parse_options([text]).settings(SOURCE, Path("/x"))
+    assert (settings.files, settings.directories) == (Belief(*files), Belief(*directories))
 
 
 def test_names_of_users_and_groups():
@@ -155,6 +179,10 @@ def test_a_snapshot_is_read_only():
         ("dir_mode=77777", "octal permission bits"),
         ("actimeo=-1", "seconds are needed"),
         ("actimeo=soon", "seconds are needed"),
+        ("acregmin", "option acregmin needs a value"),
+        ("acdirmax=-1", "seconds are needed"),
+        ("acregmin=10,acregmax=2.5", "acregmin=10 and acregmax=2.5: the least is more"),
+        ("noac=1", "option noac takes no value"),
         ("cache-size=lots", "a size such as 512M"),
         ("cache-size=1M", "at least 16M"),
         ("cache-dir=/x,disk-cache-size=63M", "the cache on disk needs at least 64M"),

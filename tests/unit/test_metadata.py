@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azfuse.cache.metadata import Facts, Listing, ListingCache
+from azfuse.cache.metadata import Belief, Facts, Listing, ListingCache
 from azfuse.rest.wire import FileAttributes, etag_of_time
 
 TTL = 5.0
+FIXED = Belief(TTL, TTL)
 
 
 class Clock:
@@ -41,7 +42,7 @@ def clock():
 
 @pytest.fixture
 def cache(clock) -> ListingCache[str]:
-    return ListingCache(TTL, clock, max_entries=100)
+    return ListingCache(FIXED, clock, max_entries=100)
 
 
 def test_a_listing_is_believed_from_when_it_was_asked_for(cache, clock):
@@ -62,9 +63,42 @@ def test_an_answer_that_took_too_long_is_not_believed(cache, clock):
 
 
 def test_nothing_is_believed_without_time(clock):
-    cache: ListingCache[str] = ListingCache(0, clock)
+    cache: ListingCache[str] = ListingCache(Belief(0, 0), clock)
     cache.put("dir", listing(asked=clock.now))
     assert cache.get("dir") is None
+
+
+def test_what_stands_still_is_believed_longer_each_time():
+    belief = Belief(3, 20)
+    asked, since, periods = 100.0, 100.0, []
+    for _ in range(5):
+        periods.append(belief.seconds(asked - since))
+        asked += periods[-1]
+    assert periods == [3, 6, 12, 20, 20]
+    assert Belief(0, 60).seconds(1000) == 0
+
+
+def test_a_directory_that_stands_still_is_listed_less_often(clock):
+    cache: ListingCache[str] = ListingCache(Belief(2, 30), clock)
+    for period in (2, 4, 8):
+        cache.put("dir", listing(clock.now, 3))
+        clock.now += period - 0.001
+        assert cache.get("dir")
+        clock.now += 0.001
+        assert cache.get("dir") is None
+    cache.put("dir", listing(clock.now, 4))
+    clock.now += 2
+    assert cache.get("dir") is None
+
+
+def test_facts_that_are_confirmed_remember_since_when():
+    first = facts(asked=10.0, metadata={"mode": "1"})
+    second, third = facts(asked=15.0), facts(asked=25.0)
+    second.confirms(first)
+    third.confirms(second)
+    assert [each.unchanged for each in (first, second, third)] == [0, 5, 15]
+    assert third.metadata == {"mode": "1"}
+    assert third.after(written(2_000_000_000), 30.0).unchanged == 0
 
 
 def test_a_newer_listing_takes_the_place(cache, clock):
@@ -109,7 +143,7 @@ def test_too_large_a_newer_listing_does_not_leave_the_old_one(cache):
 )
 def test_what_is_returned_is_the_newest_and_not_too_old(steps):
     clock = Clock()
-    cache: ListingCache[str] = ListingCache(TTL, clock, max_entries=100)
+    cache: ListingCache[str] = ListingCache(FIXED, clock, max_entries=100)
     newest: dict[str, Listing | None] = {}
     for directory, step, number, count in steps:
         if step == "put":

@@ -1,0 +1,223 @@
+"""What is known of the tree without asking: how answers, and our own changes, replace it.
+
+No requests here. Whatever turns out to be other than the kernel was told, the
+kernel is told anew.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import pyfuse3
+from cachetools import LRUCache
+
+from azfuse.cache.blocks import BlockCache
+from azfuse.cache.metadata import Facts, Listing, ListingCache
+from azfuse.fuse import names
+from azfuse.fuse.inodes import Inode, InodeTable
+from azfuse.fuse.kernel import Kernel
+from azfuse.fuse.posix import PosixPolicy
+from azfuse.fuse.settings import FileSystemSettings
+from azfuse.fuse.trust import Trust
+
+if TYPE_CHECKING:
+    from azfuse.rest.errors import ServiceError
+
+#: Missing names of which it is remembered that the kernel was told so.
+_MOST_MISSING: Final = 4096
+
+
+class Knowledge:
+    """Inodes, listings, and what may be believed of them."""
+
+    def __init__(
+        self,
+        settings: FileSystemSettings,
+        cache: BlockCache,
+        kernel: Kernel,
+        clock: Callable[[], float],
+        numbers: dict[int, int],
+    ) -> None:
+        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
+        self.settings = settings
+        self.posix = PosixPolicy(settings)
+        self.case_sensitive = False
+        self.clock = clock
+        self.trust = Trust(settings, self.posix, clock)
+        self.kernel = kernel
+        #: Told of every refusal of a change to an inode; says if its lease was lost.
+        self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
+        #: Told of an inode that changed although we hold its lease.
+        self.lease_doubted: Callable[[Inode], None] = lambda inode: None
+        self._cache = cache
+        #: Names of entries that we changed while their directory was being listed.
+        self._touched: dict[Inode, set[str]] = {}
+        self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
+        self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
+        root_posix = self.posix.default(0o040000)
+        root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
+        self.table = InodeTable(root, numbers)
+
+    @property
+    def root(self) -> Inode:
+        """The root of the mount."""
+        return self.table.root
+
+    def key(self, name: str) -> str:
+        """Return the text under which equal names of one directory are equal."""
+        # The same text is a key of the listing and of the known children.
+        return sys.intern(name if self.case_sensitive else names.fold(name))
+
+    # -- what the share says ------------------------------------------------------------
+
+    def apply(self, inode: Inode, facts: Facts, *, content: bool = True) -> None:
+        """Believe *facts* about *inode*, unless we changed it since they were asked for.
+
+        With *content* False what is cached of the content is left to the caller.
+        """
+        known = inode.facts
+        if known is not None:
+            if facts.asked < max(inode.changed_at, known.asked):
+                return
+            if known.etag == facts.etag:
+                facts.confirms(known)
+            if inode.lease_id is not None and self._contradicts(inode, facts):
+                self.lease_doubted(inode)
+                return
+            if facts.lease_state is None:
+                facts.lease_state = known.lease_state  # only HEAD and GET tell
+        inode.facts = facts
+        if inode.attributes_pending or (inode.file is not None and inode.file.content.changed):
+            return
+        if not self.posix.needs_metadata(facts):
+            inode.posix = self.posix.of(facts, inode.link_target)
+        if inode.is_directory:
+            # The service moves no times of a directory when its entries change; we do.
+            inode.mtime = max(inode.mtime, facts.last_write_time)
+            inode.ctime = max(inode.ctime, facts.change_time)
+        else:
+            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
+        if content and inode.file is not None and not inode.file.lock.locked():
+            cached = inode.file.content
+            self._cache.touch(cached, cached.adopt(facts.size, facts.etag))
+        if known is not None and known.etag != facts.etag:
+            resized = not facts.size == known.size == inode.told_size
+            self.kernel.forget_content(inode, resized=resized)
+
+    def _contradicts(self, inode: Inode, facts: Facts) -> bool:
+        """Say whether *facts* cannot be true if we hold the lease of *inode*."""
+        if inode.file is not None and inode.file.lock.locked():
+            return False  # changes of ours are under way
+        known = inode.facts
+        changed = known is not None and known.etag != facts.etag
+        return changed or facts.lease_state not in {None, "leased"}
+
+    def reconfirm(self, inode: Inode, asked: float) -> None:
+        """Note that what is known of *inode* was still true at *asked*, and its lease ours."""
+        known = inode.facts
+        if known is not None and known.asked <= asked:
+            inode.facts = replace(known, asked=asked, lease_state=None)
+            inode.facts.confirms(known)
+            self.entered(inode)
+
+    def found_leased(self, inode: Inode) -> None:
+        """Note that somebody else may hold the lease of *inode*: the share is asked each time."""
+        if inode.facts is not None:
+            inode.facts.lease_state = "leased"
+            self.kernel.forget_attributes(inode)
+
+    def drop_content(self, inode: Inode) -> None:
+        """Drop what is cached of *inode* and not dirty: somebody else may have changed it."""
+        if inode.file is not None:
+            content = inode.file.content
+            self._cache.touch(content, content.forget_clean())
+            content.continuous = False  # what an upload under way makes clean as well
+            content.doubt_holes()
+            self.kernel.forget_content(inode, resized=True)
+
+    # -- names --------------------------------------------------------------------------
+
+    def attach(self, inode: Inode, parent: Inode, name: str) -> None:
+        """Put *inode* into the tree as the entry *name* of *parent*."""
+        inode.parent, inode.name = parent, name
+        parent.children[self.key(name)] = inode
+
+    def detach(self, inode: Inode) -> None:
+        """Take *inode* out of its directory; it keeps saying where it was."""
+        parent = inode.parent
+        if parent is not None and parent.children.get(self.key(inode.name)) is inode:
+            del parent.children[self.key(inode.name)]
+
+    def vanish(self, inode: Inode) -> None:
+        """Note that we took *inode* away from where it was."""
+        self.detach(inode)
+        self.table.lost_file_id(inode)
+        inode.gone = True
+        if inode.parent is not None:
+            self._touch(inode.parent, inode.name)
+            listing = self._listings.get(inode.parent)
+            if listing is not None:
+                facts = listing.entries.get(self.key(inode.name))
+                if facts is not None and facts.file_id == inode.file_id:
+                    del listing.entries[self.key(inode.name)]
+        self._listings.drop(inode)
+
+    def lost(self, inode: Inode) -> None:
+        """Note that somebody else took *inode* away from where it was."""
+        if inode.parent is not None and not inode.gone:
+            self.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+            self.kernel.forget_attributes(inode)
+        self.vanish(inode)
+
+    # -- listings -----------------------------------------------------------------------
+
+    def missing_for(self, parent: Inode, name: str) -> float:
+        """Return for how many more seconds the kernel may take *name* to be missing in *parent*."""
+        listing = self._listings.get(parent)
+        if listing is None:
+            return 0.0
+        self._missing[parent, self.key(name)] = names.to_linux(name)
+        return max(0.0, listing.expires - self.clock())
+
+    def appeared(self, parent: Inode, found: Mapping[str, Facts]) -> None:
+        """Tell the kernel which names that it takes for missing are among *found*."""
+        for item in [item for item in self._missing if item[0] is parent and item[1] in found]:
+            self.kernel.forget_name(parent, self._missing.pop(item))
+
+    def made_empty(self, directory: Inode) -> None:
+        """Note that *directory* was just made: there is nothing in it to ask for."""
+        self._listings.put(directory, Listing((), self.clock()))
+
+    def drop_listing(self, *parents: Inode | None) -> None:
+        """Forget the listings of *parents*: something is not as we believed."""
+        for parent in parents:
+            if parent is not None:
+                self._listings.drop(parent)
+
+    def changed(self, parent: Inode, now_ns: int) -> None:
+        """Note that we changed the entries of *parent*: its times move."""
+        parent.mtime = max(parent.mtime, now_ns)
+        parent.ctime = max(parent.ctime, now_ns)
+
+    def entered(self, inode: Inode) -> None:
+        """Note in the parent's listing that *inode* is on the share now."""
+        if inode.parent is None or inode.facts is None or inode.hidden:
+            return
+        self._touch(inode.parent, inode.name)
+        listing = self._listings.get(inode.parent)
+        if listing is not None:
+            listing.entries[self.key(inode.name)] = inode.facts
+
+    def _touch(self, parent: Inode, name: str) -> None:
+        if parent in self._touched:
+            self._touched[parent].add(self.key(name))
+
+    def _overtaken(self, parent: Inode, found: dict[str, Facts]) -> None:
+        """Put right what a listing of *parent* says of entries that we changed meanwhile."""
+        for key in self._touched[parent]:
+            child = parent.children.get(key)
+            if child is not None and child.facts is not None:
+                found[key] = child.facts
+            elif child is None:
+                found.pop(key, None)
