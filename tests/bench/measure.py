@@ -1,0 +1,262 @@
+"""One run from start to end: prepare, mount cold, time, wait until durable, check, unmount."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.driver import Driver, DriverError
+from tests.bench.peers import Peer
+from tests.bench.place import Place
+from tests.bench.results import FAILS, OK, TIMED_OUT, WRONG, Run
+from tests.bench.store import Store, Wrong
+from tests.bench.workload import Workload
+
+#: Seconds between two looks at the service's log.
+_TICK = 0.05
+#: Seconds without a request after which a driver is at rest.
+_REST = 0.3
+#: Seconds that one who sends later gets once nothing seems to come any more.
+_LATENESS = 15
+_READS = ("Get", "List")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How long every request takes, and how much all of them can carry."""
+
+    latency_ms: float
+    bandwidth_mib: float | None = None
+
+
+class Failure(Exception):  # noqa: N818 (it says how a run came out)
+    """A run came out otherwise than OK."""
+
+    def __init__(self, outcome: str, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests and bytes at the service at one moment, with those that change anything."""
+
+    requests: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    bytes_listed: int
+
+    @classmethod
+    def of(cls, operations: Mapping[str, Mapping[str, Any]]) -> "Tally":
+        """Take over what the service's log says."""
+        return cls(
+            {name: entry["requests"] for name, entry in operations.items()},
+            sum(entry["bytes_in"] for entry in operations.values()),
+            sum(entry["bytes_out"] for entry in operations.values()),
+            sum(
+                entry["bytes_out"] for name, entry in operations.items() if name.startswith("List")
+            ),
+        )
+
+    @property
+    def changes(self) -> int:
+        """Requests that may have changed the share."""
+        return sum(n for name, n in self.requests.items() if not name.startswith(_READS))
+
+    def since(self, before: "Tally") -> "Tally":
+        """Return what came after *before*."""
+        requests = {n: c - before.requests.get(n, 0) for n, c in self.requests.items()}
+        return Tally(
+            {name: count for name, count in requests.items() if count},
+            self.bytes_in - before.bytes_in,
+            self.bytes_out - before.bytes_out,
+            self.bytes_listed - before.bytes_listed,
+        )
+
+
+@contextmanager
+def mounted(
+    place: Place, peer: Peer, store: Store, limit: float, believed: float | None = None
+) -> Iterator[tuple[Driver | None, Path]]:
+    """Mount *store* with empty caches; yield the driver and its directory. Raises DriverError."""
+    with place.run_directory() as directory:
+        driver = peer.start(place.source(store), directory, believed)
+        if driver is None:
+            yield None, directory
+            return
+        try:
+            driver.wait_until_ready()
+            yield driver, directory
+            driver.unmount(limit)
+        finally:
+            driver.destroy()
+
+
+class Measurement:
+    """One run of *workload* by *peer*; `run` says how it came out."""
+
+    def __init__(
+        self, place: Place, workload: Workload, peer: Peer, line: Line, number: int, limit: float
+    ) -> None:
+        self._place = place
+        self._workload = workload
+        self._peer = peer
+        self._line = line
+        self._limit = limit
+        budget = workload.budget() if peer.name == "azfuse" else None
+        self._run = Run(
+            workload.name, workload.title, peer.name, line.latency_ms, number,
+            budget=asdict(budget) if budget else None,
+        )  # fmt: skip
+
+    def run(self) -> Run:
+        """Do everything; what goes wrong with the driver or the program is part of the result."""
+        try:
+            with self._place.store_for(self._workload, remote=self._peer.remote) as store:
+                inputs = self._place.inputs(self._workload)
+                if self._workload.sets_up:
+                    with self._mounted(store) as (_, directory):
+                        self._work("set-up", directory, inputs)
+                        self._await_rest()
+                self._place.cool(store)
+                with self._mounted(store) as (driver, directory):
+                    if self._workload.warms_up:
+                        self._work("warm-up", directory, inputs)
+                    self._await_rest()
+                    self._timed(driver, directory, store, inputs)
+        except Failure as error:
+            self._run.outcome, self._run.reason = error.outcome, str(error)
+        except DriverError as error:
+            self._run.outcome, self._run.reason = FAILS, f"{self._peer.name} {error}"
+        return self._run
+
+    def _mounted(self, store: Store) -> AbstractContextManager[tuple[Driver | None, Path]]:
+        return mounted(self._place, self._peer, store, self._limit, self._workload.believed)
+
+    def _timed(self, driver: Driver | None, directory: Path, store: Store, inputs: Path) -> None:
+        run, service = self._run, self._place.service
+        before = Tally.of(service.operations())
+        cpu = driver.spent().cpu_seconds if driver else 0.0
+        service.set_line(self._line.latency_ms, self._line.bandwidth_mib)
+        try:
+            with self._sampling(driver):
+                answer = self._work("run", directory, inputs)
+            changed = self._until_settled(directory)
+        finally:
+            service.set_line(0, None)
+        used = Tally.of(service.operations()).since(before)
+        run.requests, run.bytes_in = used.requests, used.bytes_in
+        run.bytes_out, run.bytes_listed = used.bytes_out, used.bytes_listed
+        run.seconds = answer["ended"] - answer["began"]
+        run.durable = max(answer["synced"], changed) - answer["began"]
+        if driver is not None:
+            if not driver.running:
+                raise Failure(FAILS, f"{self._peer.name} ended: {driver.last_words()}")
+            spent = driver.spent()
+            run.peak_bytes, run.cpu_seconds = spent.peak_bytes, spent.cpu_seconds - cpu
+        self._verify(directory, store, inputs, answer["began"])
+
+    def _work(self, phase: str, directory: Path, inputs: Path) -> dict[str, Any]:
+        """Run a phase in a process of its own; return what it answered. Raises Failure."""
+        words = [sys.executable, "-m", "tests.bench.worker", phase, self._workload.name,
+                 repr(self._workload.scale), directory / "mnt", inputs]  # fmt: skip
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=self._limit)
+        except subprocess.TimeoutExpired:
+            raise Failure(TIMED_OUT, f"{phase} takes more than {self._limit:g} s") from None
+        finally:
+            _kill(process)
+        if process.returncode:
+            raise Failure(FAILS, f"the worker ended with {process.returncode}")
+        answer: dict[str, Any] = json.loads(said)
+        if answer["outcome"] != OK:
+            raise Failure(answer["outcome"], answer["reason"])
+        return answer
+
+    def _await_rest(self) -> None:
+        """Wait until what a mount asks for at its start, or ahead, has been answered."""
+        self._watch(_REST)
+
+    def _until_settled(self, directory: Path) -> float:
+        """Wait until nothing more comes; return when the share was last changed."""
+        rest = max(_REST, 4 * self._line.latency_ms / 1000)
+        if self._peer.quiet is not None:
+            rest = max(rest, self._peer.quiet + 2 * self._line.latency_ms / 1000)
+            return self._watch(rest, lambda: self._peer.pending(directory))
+        # Programs were told that everything is there; it is taken at its word, and checked.
+        self._watch(rest)
+        return 0.0
+
+    def _watch(self, rest: float, pending: Callable[[], bool] = lambda: False) -> float:
+        """Return when the last change came, once nothing has come for *rest* seconds."""
+        deadline = time.monotonic() + self._limit
+        seen = Tally.of(self._place.service.operations())
+        moved, changed = time.monotonic(), 0.0
+        while (now := time.monotonic()) < deadline:
+            time.sleep(_TICK)
+            tally = Tally.of(self._place.service.operations())
+            if tally.changes != seen.changes:
+                changed = now
+            if tally != seen:
+                seen, moved = tally, now
+            elif now - moved >= rest and not pending():
+                return changed
+        raise Failure(TIMED_OUT, f"is not done sending within {self._limit:g} s")
+
+    def _verify(self, directory: Path, store: Store, inputs: Path, began: float) -> None:
+        """See that the share has what it should; one that sends later gets time for it."""
+        deadline = time.monotonic() + _LATENESS
+        while True:
+            try:
+                self._workload.verify(store, inputs)
+            except Wrong as error:
+                if self._peer.quiet is None or time.monotonic() > deadline:
+                    raise Failure(WRONG, str(error)) from None
+                changed = self._until_settled(directory)
+                self._run.durable = max(self._run.durable, changed - began)
+                continue
+            return
+
+    @contextmanager
+    def _sampling(self, driver: Driver | None) -> Iterator[None]:
+        """Note the driver's memory at regular intervals, if the workload wants that."""
+        every = self._workload.sample_every
+        if driver is None or every is None:
+            yield
+            return
+        over = threading.Event()
+
+        def sample() -> None:
+            while not over.wait(every):
+                self._run.rss_samples.append(driver.spent().rss_bytes)
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a worker and what it started. One that hangs in a mount ends with the driver."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    if process.stdout is not None:
+        process.stdout.close()
