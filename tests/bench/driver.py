@@ -65,8 +65,8 @@ class Driver:
         end = os.pidfd_open(self._process.pid)
         try:
             while (left := deadline - time.monotonic()) > 0:
-                readable, _, _ = select.select([self._notices, end], [], [], left)
-                if self._notices in readable:
+                readable, _, _ = select.select([self._notices.fileno(), end], [], [], left)
+                if self._notices.fileno() in readable:
                     if b"READY=1" in self._notices.recv(4096):
                         return
                 elif readable:
@@ -137,9 +137,12 @@ class Driver:
 
 
 def _fusermount(how: str, point: Path) -> int:
-    words = ["fusermount3", how, point]
     done = subprocess.run(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False
+        ["fusermount3", how, str(point)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
     )
     return done.returncode
 

@@ -19,7 +19,7 @@ from tests.bench.peers import Peer
 from tests.bench.place import Place
 from tests.bench.results import FAILS, OK, TIMED_OUT, WRONG, Run
 from tests.bench.store import Store, Wrong
-from tests.bench.workload import Workload
+from tests.bench.workload import Workload, last_words
 
 #: Seconds between two looks at the service's log.
 _TICK = 0.05
@@ -126,7 +126,7 @@ class Measurement:
                 if self._workload.sets_up:
                     with self._mounted(store) as (_, directory):
                         self._work("set-up", directory, inputs)
-                        self._await_rest()
+                        self._until_settled(directory)
                 self._place.cool(store)
                 with self._mounted(store) as (driver, directory):
                     if self._workload.warms_up:
@@ -168,7 +168,7 @@ class Measurement:
     def _work(self, phase: str, directory: Path, inputs: Path) -> dict[str, Any]:
         """Run a phase in a process of its own; return what it answered. Raises Failure."""
         words = [sys.executable, "-m", "tests.bench.worker", phase, self._workload.name,
-                 repr(self._workload.scale), directory / "mnt", inputs]  # fmt: skip
+                 repr(self._workload.scale), str(directory / "mnt"), str(inputs)]  # fmt: skip
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             start_new_session=True,
@@ -222,9 +222,10 @@ class Measurement:
         while True:
             try:
                 self._workload.verify(store, inputs)
-            except Wrong as error:
+            except (Wrong, subprocess.CalledProcessError) as error:
                 if self._peer.quiet is None or time.monotonic() > deadline:
-                    raise Failure(WRONG, str(error)) from None
+                    reason = str(error) if isinstance(error, Wrong) else last_words(error)
+                    raise Failure(WRONG, reason) from None
                 changed = self._until_settled(directory)
                 self._run.durable = max(self._run.durable, changed - began)
                 continue

@@ -10,6 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 from tests.bench.driver import Driver, DriverError
@@ -57,7 +58,7 @@ class Azfuse(Peer):
         options = [f"state-dir={directory}/state", self._options]
         if believed is not None:
             options.append(f"actimeo={believed:g}")
-        words = [sys.executable, "-m", "azfuse", "mount", source, directory / "mnt", "-f",
+        words = [sys.executable, "-m", "azfuse", "mount", source, str(directory / "mnt"), "-f",
                  "-o", ",".join(filter(None, options))]  # fmt: skip
         return Driver(words, directory / "mnt", directory, {"XDG_RUNTIME_DIR": str(directory)})
 
@@ -85,7 +86,8 @@ class Rclone(Peer):
             "RCLONE_CONFIG_AZ_SHARE_NAME": share,
             "RCLONE_CONFIG_AZ_ENDPOINT": endpoint,
         }
-        words = [RCLONE, "mount", "az:", directory / "mnt", "--cache-dir", directory / "cache",
+        words = [RCLONE, "mount", "az:", str(directory / "mnt"),
+                 "--cache-dir", str(directory / "cache"),
                  "--rc", "--rc-no-auth", "--rc-addr", f"unix://{directory}/rc",
                  *self._flags]  # fmt: skip
         if believed is not None:
@@ -114,7 +116,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
-    def __enter__(self) -> "_UnixConnection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,7 +132,7 @@ class Passthrough(Peer):
     def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
         """Mount tests/bench/passthrough.py."""
         del believed
-        words = [sys.executable, "-m", "tests.bench.passthrough", source, directory / "mnt"]
+        words = [sys.executable, "-m", "tests.bench.passthrough", source, str(directory / "mnt")]
         return Driver(words, directory / "mnt", directory, {})
 
 

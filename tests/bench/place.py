@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from azfuse.mount.mountpoint import kernel_mounts
 from tests.bench.store import DirectoryStore, ShareStore, Store
@@ -46,7 +46,7 @@ class Place:
         self.root = Path()
         self.service: Service
 
-    def __enter__(self) -> "Place":
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.root = Path(tempfile.mkdtemp(prefix="azfuse-bench-", dir=self._parent))
             stack.callback(self._remove)

@@ -91,7 +91,7 @@ def _table(runs: Sequence[Run], latency: float) -> Iterator[str]:
             shown = ""
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(_HEAD))]
     for row in rows:
-        cells = [c.ljust(w) if i < 2 else c.rjust(w)  # noqa: PLR2004
+        cells = [c.ljust(w) if i < 2 else c.rjust(w)
                  for i, (c, w) in enumerate(zip(row, widths, strict=False))]  # fmt: skip
         yield "  ".join(cells).rstrip()
     yield from notes

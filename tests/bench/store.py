@@ -66,8 +66,8 @@ def check_content(store: Store, expected: Iterable[tuple[str, Content]]) -> None
                 raise Wrong(f"{path} is missing")
             if sizes[path] != content.size:
                 raise Wrong(f"{path} has {sizes[path]} bytes, not {content.size}")
-            for offset in range(0, content.size, _RANGE):
-                checks.append(pool.submit(check, path, content, offset))
+            offsets = range(0, content.size, _RANGE)
+            checks += [pool.submit(check, path, content, offset) for offset in offsets]
         for one in checks:
             one.result()
 

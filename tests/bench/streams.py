@@ -82,7 +82,7 @@ class SequentialRead(Workload):
     def run(self, mount: Path, inputs: Path) -> None:
         with ThreadPoolExecutor(len(self.contents)) as pool:
             jobs = [
-                pool.submit(_read_file, mount / f"file{number}", content)
+                pool.submit(read_file, mount / f"file{number}", content)
                 for number, content in enumerate(self.contents)
             ]
             for job in jobs:
@@ -94,7 +94,7 @@ class SequentialRead(Workload):
         return Budget("read S bytes sequentially", ranges, 1, bytes_out=size + size // 100)
 
 
-def _read_file(path: Path, content: Content) -> None:
+def read_file(path: Path, content: Content) -> None:
     """Read a file and compare it on the way, which takes 0.1 ms a MiB."""
     offset = 0
     with path.open("rb", buffering=0) as file:

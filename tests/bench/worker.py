@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.bench.catalogue import make
 from tests.bench.store import Wrong
-from tests.bench.workload import Workload
+from tests.bench.workload import Workload, last_words
 
 
 def main() -> None:
@@ -41,13 +41,11 @@ def _attempt(phase: str, workload: Workload, mount: Path, inputs: Path) -> dict[
     except Wrong as error:
         return {"outcome": "wrong", "reason": str(error)}
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or "").strip().splitlines() or ["it said nothing"]
-        words = " ".join(map(str, error.cmd[:2]))
-        return {"outcome": "fails", "reason": f"{words}: status {error.returncode}: {said[-1]}"}
+        return {"outcome": "fails", "reason": last_words(error)}
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "?")
         return {"outcome": "fails", "reason": f"{code}: {error}"}
-    except Exception as error:  # noqa: BLE001 # a program's failure is a result
+    except Exception as error:  # a program's failure is a result
         return {"outcome": "fails", "reason": f"{type(error).__name__}: {error}"}
 
 

@@ -103,6 +103,12 @@ def program(*words: str | Path, cwd: Path | None = None) -> subprocess.Completed
     )  # fmt: skip
 
 
+def last_words(error: subprocess.CalledProcessError) -> str:
+    """Say in one line how a program failed."""
+    said = f"{error.stdout or ''}\n{error.stderr or ''}".strip().splitlines() or ["no word"]
+    return f"{' '.join(map(str, error.cmd[:2]))}: status {error.returncode}: {said[-1]}"
+
+
 _ENVIRONMENT = {
     **os.environ,
     "LC_ALL": "C.UTF-8",
