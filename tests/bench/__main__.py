@@ -1,6 +1,7 @@
 """The command line: see `python -m tests.bench --help`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,14 +101,20 @@ def _fill_in(options: argparse.Namespace) -> None:
 
 
 def _not_negative(text: str) -> float:
-    if (number := float(text)) < 0:
+    if not (number := float(text)) >= 0:
         raise argparse.ArgumentTypeError("must not be negative")
-    return number
+    return _finite(number)
 
 
 def _positive(text: str) -> float:
     if not (number := float(text)) > 0:
         raise argparse.ArgumentTypeError("must be more than 0")
+    return _finite(number)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("must be finite")
     return number
 
 

@@ -207,7 +207,7 @@ class Passthrough(pyfuse3.Operations):
         source, target = self._below(old_parent, name_old), self._below(new_parent, name_new)
         try:
             below = os.lstat(source).st_ino
-            if os.path.lexists(target) and not flags:
+            if not flags:
                 self._leaving(target)
         except OSError as error:
             raise _refused(error) from None
@@ -350,8 +350,11 @@ class Passthrough(pyfuse3.Operations):
         return self._attributes(number, status)
 
     def _leaving(self, path: bytes) -> None:
-        """Forget what a file is called that loses its last name."""
-        status = os.lstat(path)
+        """Forget what a file is called that loses its last name, if it is there at all."""
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return
         if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:
             self._numbers.pop(status.st_ino, None)
 
