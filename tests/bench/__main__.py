@@ -11,6 +11,7 @@ from azfuse.mount.mountpoint import check_machine
 from tests.bench import report
 from tests.bench.catalogue import EXTRA, QUICK, WORKLOADS, make
 from tests.bench.driver import DriverError
+from tests.bench.interrupts import interruptible
 from tests.bench.measure import Line, Measurement, mounted
 from tests.bench.peers import PEERS, Peer
 from tests.bench.place import Place
@@ -44,7 +45,8 @@ def main(words: Sequence[str]) -> int:
         return 0
     try:
         check_machine(allow_other=False)
-        return _bench(options)
+        with interruptible():
+            return _bench(options)
     except (MountError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

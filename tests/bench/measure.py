@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.driver import Driver, DriverError
+from tests.bench.interrupts import held
 from tests.bench.peers import Peer
 from tests.bench.place import Place
 from tests.bench.results import FAILS, OK, TIMED_OUT, WRONG, Run
@@ -88,17 +89,18 @@ def mounted(
     place: Place, peer: Peer, store: Store, limit: float, believed: float | None = None
 ) -> Iterator[tuple[Driver | None, Path]]:
     """Mount *store* with empty caches; yield the driver and its directory. Raises DriverError."""
-    with place.run_directory() as directory:
-        driver = peer.start(place.source(store), directory, believed)
+    with ExitStack() as stack:
+        directory = stack.enter_context(place.run_directory())
+        with held():
+            driver = peer.start(place.source(store), directory, believed)
+            if driver is not None:
+                stack.callback(driver.destroy)
         if driver is None:
             yield None, directory
             return
-        try:
-            driver.wait_until_ready()
-            yield driver, directory
-            driver.unmount(limit)
-        finally:
-            driver.destroy()
+        driver.wait_until_ready()
+        yield driver, directory
+        driver.unmount(limit)
 
 
 class Measurement:
@@ -169,16 +171,17 @@ class Measurement:
         """Run a phase in a process of its own; return what it answered. Raises Failure."""
         words = [sys.executable, "-m", "tests.bench.worker", phase, self._workload.name,
                  repr(self._workload.scale), str(directory / "mnt"), str(inputs)]  # fmt: skip
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            said, _ = process.communicate(timeout=self._limit)
-        except subprocess.TimeoutExpired:
-            raise Failure(TIMED_OUT, f"{phase} takes more than {self._limit:g} s") from None
-        finally:
-            _kill(process)
+        with ExitStack() as stack:
+            with held():
+                process = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                    start_new_session=True,
+                )  # fmt: skip
+                stack.callback(_kill, process)
+            try:
+                said, _ = process.communicate(timeout=self._limit)
+            except subprocess.TimeoutExpired:
+                raise Failure(TIMED_OUT, f"{phase} takes more than {self._limit:g} s") from None
         if process.returncode:
             raise Failure(FAILS, f"the worker ended with {process.returncode}")
         answer: dict[str, Any] = json.loads(said)

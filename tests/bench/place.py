@@ -2,15 +2,14 @@
 
 import contextlib
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 from azfuse.mount.mountpoint import kernel_mounts
+from tests.bench.interrupts import held
 from tests.bench.store import DirectoryStore, ShareStore, Store
 from tests.bench.workload import Workload
 from tests.mount.harness import Emulator
@@ -47,10 +46,9 @@ class Place:
         self.service: Service
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
+        with ExitStack() as stack, held():
             self.root = Path(tempfile.mkdtemp(prefix="azfuse-bench-", dir=self._parent))
             stack.callback(self._remove)
-            stack.enter_context(_interruptible())
             (self.root / "emulator").mkdir()
             self.service = Service(self.root / "emulator")
             stack.callback(self.service.stop)
@@ -59,7 +57,7 @@ class Place:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _undisturbed():
+        with held():
             self._closing.close()
 
     def _remove(self) -> None:
@@ -77,7 +75,7 @@ class Place:
         try:
             yield path
         finally:
-            with _undisturbed():
+            with held():
                 if (path / "mnt").is_symlink():
                     (path / "mnt").unlink()
                 if not any(mount.mount_point == str(path / "mnt") for mount in kernel_mounts()):
@@ -94,13 +92,14 @@ class Place:
     def store_for(self, workload: Workload, *, remote: bool) -> Iterator[Store]:
         """Yield a store with what *workload* needs: of its own, or one that it only reads."""
         if workload.shared is None:
-            store = self.new_store(remote=remote)
-            try:
+            with ExitStack() as stack:
+                with held():
+                    store = self.new_store(remote=remote)
+                    stack.callback(store.remove)
                 workload.prepare(store)
                 yield store
-            finally:
-                with _undisturbed(), contextlib.suppress(FileNotFoundError):
-                    store.remove()
+                with held():
+                    stack.close()
             return
         key = (f"{workload.shared}-{workload.scale:g}", remote)
         if key not in self._prepared:
@@ -145,29 +144,3 @@ class Place:
                 with path.open("rb", buffering=0) as file:
                     while file.read(1024 * 1024):
                         pass
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does, so that it cleans up."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep a second Ctrl-C from cutting the cleaning short."""
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminate = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, terminate)
