@@ -155,9 +155,7 @@ class Measurement:
             changed = self._until_settled(directory)
         finally:
             service.set_line(0, None)
-        used = Tally.of(service.operations()).since(before)
-        run.requests, run.bytes_in = used.requests, used.bytes_in
-        run.bytes_out, run.bytes_listed = used.bytes_out, used.bytes_listed
+        self._count(before)
         run.seconds = answer["ended"] - answer["began"]
         run.durable = max(answer["synced"], changed) - answer["began"]
         if driver is not None:
@@ -165,7 +163,7 @@ class Measurement:
                 raise Failure(FAILS, f"{self._peer.name} ended: {driver.last_words()}")
             spent = driver.spent()
             run.peak_bytes, run.cpu_seconds = spent.peak_bytes, spent.cpu_seconds - cpu
-        self._verify(directory, store, inputs, answer["began"])
+        self._verify(directory, store, inputs, answer["began"], before)
 
     def _work(self, phase: str, directory: Path, inputs: Path) -> dict[str, Any]:
         """Run a phase in a process of its own; return what it answered. Raises Failure."""
@@ -219,7 +217,21 @@ class Measurement:
                 return changed
         raise Failure(TIMED_OUT, f"is not done sending within {self._limit:g} s")
 
-    def _verify(self, directory: Path, store: Store, inputs: Path, began: float) -> None:
+    def _count(self, before: Tally, *, changes_only: bool = False) -> None:
+        """Note what the service was asked since *before*."""
+        run, used = self._run, Tally.of(self._place.service.operations()).since(before)
+        run.bytes_in = used.bytes_in
+        if not changes_only:
+            run.requests = used.requests
+            run.bytes_out, run.bytes_listed = used.bytes_out, used.bytes_listed
+            return
+        for name, count in used.requests.items():
+            if not name.startswith(_READS):
+                run.requests[name] = count
+
+    def _verify(
+        self, directory: Path, store: Store, inputs: Path, began: float, before: Tally
+    ) -> None:
         """See that the share has what it should; one that sends later gets time for it."""
         deadline = time.monotonic() + _LATENESS
         while True:
@@ -231,6 +243,8 @@ class Measurement:
                     raise Failure(WRONG, reason) from None
                 changed = self._until_settled(directory)
                 self._run.durable = max(self._run.durable, changed - began)
+                # What was read since was read to look at the result.
+                self._count(before, changes_only=True)
                 continue
             return
 
