@@ -52,7 +52,10 @@ class Place:
             (self.root / "emulator").mkdir()
             self.service = Service(self.root / "emulator")
             stack.callback(self.service.stop)
-            self.service.start()
+            try:
+                self.service.start()
+            except AssertionError as error:
+                raise OSError(str(error)) from None
             self._closing = stack.pop_all()
         return self
 
