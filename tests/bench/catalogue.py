@@ -66,8 +66,8 @@ EXTRA: Final[Mapping[str, Maker]] = {"soak-8g": Soak, "mixed": Mixed}
 
 #: Those of `--quick`: every kind of request, in a few seconds.
 QUICK: Final = (
-    "write-1g", "read-1g", "random-read-4k", "random-write-4k", "patch", "append", "first-byte",
-    "one-byte", "truncate", "new-files", "untar", "rm-r", "git-clone", "sqlite", "ls-1000-cold",
+    "write-1g", "read-1g", "random-read-4k", "patch", "append", "first-byte", "one-byte",
+    "truncate", "new-files", "untar", "rm-r", "sqlite", "ls-1000-cold",
 )  # fmt: skip
 
 

@@ -88,9 +88,9 @@ class Untar(Workload):
     def budget(self) -> Budget:
         directories = 1 + -(-self.count // 20)
         size = sum(content.size for _, content in source_tree(self.count) if content.size > 0)
-        # tar sets the times of each directory once it is filled.
-        return Budget("create + write <= 4 MiB + utimens + close; mkdir, utimens",
-                      self.count + 2 * directories, 1, bytes_in=size)  # fmt: skip
+        # tar sets times and mode of each directory once it is filled.
+        return Budget("create + write <= 4 MiB + utimens + close; mkdir, utimens, chmod",
+                      self.count + 3 * directories, 1, bytes_in=size)  # fmt: skip
 
 
 class _Tree(Workload):
