@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= /sbin
 DESTDIR ?=
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+BENCH ?=
 
 bin := .venv/bin
 libdir := $(PREFIX)/lib/azfuse
@@ -20,7 +21,7 @@ help:
 	@echo "make test       lint, then all tests but the long ones"
 	@echo "make test-long  lint, then every test"
 	@echo "make lint       ruff check, ruff format --check, mypy --strict"
-	@echo "make bench      requests and seconds for a handful of workloads"
+	@echo "make bench      requests and seconds beside rclone mount; BENCH=--quick for a minute of it"
 	@echo "make install    azfuse under PREFIX ($(PREFIX)), mount.azfuse in $(SBINDIR); DESTDIR= stages it"
 	@echo "make clean      remove .venv, caches and build results; stays off mounted directories"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter of .venv (3.11 or newer)."
@@ -44,7 +45,7 @@ lint: setup
 	$(bin)/mypy
 
 bench: setup
-	$(bin)/python -m tests.bench
+	$(bin)/python -m tests.bench $(BENCH)
 
 # A private virtual environment; DESTDIR is cut out of its scripts again.
 install:

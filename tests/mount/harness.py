@@ -69,9 +69,11 @@ def python(code: str, *args: str | Path, cwd: Path | None = None, user: int | No
 class Emulator:
     """`azfuse emulator` on a directory; keeps its port when it is started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
+        """*options* are further words of its command line."""
         self.directory = directory
         self.port = 0
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -82,8 +84,10 @@ class Emulator:
         with (self.directory / "emulator.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "azfuse", "emulator", "--data", self.directory / "data",
-                 "--port", str(self.port)],
+                 "--port", str(self.port), *self._options],
                 stdout=subprocess.PIPE, stderr=log, text=True,
+                # Its own session: Ctrl-C must not take it from under the mounts.
+                start_new_session=True,
             )  # fmt: skip
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
