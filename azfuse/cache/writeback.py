@@ -36,6 +36,7 @@ class CachedFile:
         "__weakref__",
         "content",
         "dirty_since",
+        "error",
         "failures",
         "lock",
         "remote",
@@ -50,6 +51,8 @@ class CachedFile:
         self.lock = trio.Lock()
         self.dirty_since = 0.0
         self.failures = 0
+        #: Why the last upload failed, None if it did not.
+        self.error: AzureFilesError | OSError | None = None
         self.retry_at = 0.0
         #: Unlinked while open: its bytes go to the share only for want of memory.
         self.scratch = False
@@ -74,6 +77,10 @@ class WriteBack:
         self._stream_bytes = min(STREAM_BYTES, max(cache.dirty_limit // 2, BLOCK_SIZE))
         self._pending: dict[CachedFile, None] = {}
         self._uploading: set[CachedFile] = set()
+        #: Uploads under way, in the background or for who waits, and how those before ended.
+        self._running = 0
+        self._uploads = 0
+        self._failed = 0
         self._progress = trio.Event()
         self._news = trio.Event()
         self._last_error: AzureFilesError | OSError | None = None
@@ -118,15 +125,20 @@ class WriteBack:
         async with file.lock:
             if file not in self._pending:
                 return
+            self._running += 1
             try:
                 await self._upload(file, final=final)
             except UPLOAD_ERRORS as error:
+                self._failed += 1
+                file.error = error
                 file.failures += 1
                 pause = min(FIRST_PAUSE * 2 ** min(file.failures - 1, 10), LONGEST_PAUSE)
                 file.retry_at = self._clock() + pause
                 self._last_error = error
                 raise
             else:
+                self._uploads += 1
+                file.error = None
                 file.failures = 0
                 file.retry_at = 0.0
                 file.dirty_since = self._clock()
@@ -135,6 +147,7 @@ class WriteBack:
                 if final and not file.content.changed:
                     self._pending.pop(file, None)
             finally:
+                self._running -= 1
                 self._signal()
 
     async def run(self) -> None:
@@ -172,6 +185,17 @@ class WriteBack:
                 for file in waiting:
                     nursery.start_soon(attempt, file)
         return failed
+
+    def stats(self) -> dict[str, object]:
+        """Return what is dirty and what became of uploads."""
+        return {
+            "dirtyBytes": self._cache.dirty,
+            "dirtyLimitBytes": self._cache.dirty_limit,
+            "dirtyFiles": len(self._pending),
+            "uploadsInFlight": self._running,
+            "uploads": self._uploads,
+            "failedUploads": self._failed,
+        }
 
     # -- in the background --------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import errno
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pyfuse3
@@ -14,7 +14,7 @@ from pyfuse3 import FileNameT, InodeT
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
 from azfuse.cache.reader import Reader
-from azfuse.cache.writeback import WriteBack
+from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
@@ -47,6 +47,10 @@ class FileSystem(Operations):
         super().__init__()
         self.settings = settings
         self.unsaved: list[tuple[str, int, BaseException]] = []
+        #: Parts of `stats` by name; whatever counts something adds its own.
+        self.sections: dict[str, Callable[[], Mapping[str, object]]] = {
+            "requests": transport.counters.stats
+        }
         self._share = Share(transport, share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
@@ -111,17 +115,57 @@ class FileSystem(Operations):
         self.forget_entry = _forget_entry
         self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree)
+        self.sections |= {
+            "reads": reader.stats,
+            "metadata": self.tree.counters.stats,
+            "cache": self._cache.stats,
+            "writes": self._write_stats,
+            "leases": self._leases.stats,
+            "open": self._open_stats,
+            "kernel": self._kernel_stats,
+        }
 
-    @property
-    def dirty_bytes(self) -> int:
-        """Bytes that programs wrote and the share does not have yet."""
-        return self._cache.dirty
+    # -- counters -------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, object]:
+        """Return what was counted so far and what is pending, as JSON can say it."""
+        return {name: section() for name, section in self.sections.items()}
+
+    def _write_stats(self) -> dict[str, object]:
+        failing = [
+            {
+                "path": _path_of(file),
+                "dirtyBytes": file.content.dirty_bytes,
+                "failures": file.failures,
+                "error": str(file.error),
+            }
+            for file in self._writeback.pending
+            if file.error is not None
+        ]
+        return {**self._writeback.stats(), "failing": failing}
+
+    def _open_stats(self) -> dict[str, object]:
+        return {
+            "files": len(self._open_files),
+            "directories": len(self._open_directories),
+            "inodes": len(self.tree.table),
+        }
+
+    def _kernel_stats(self) -> dict[str, object]:
+        calls = {name: calls.stats() for name, calls in sorted(self.calls.items())}
+        total = {
+            key: sum(counts[key] for counts in calls.values())
+            for key in ("requests", "errors", "seconds")
+        }
+        return {"total": total, "byOperation": calls}
+
+    # -- the end --------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         if self._writeback.pending:
             log.info("uploading %d dirty bytes", self._cache.dirty)
         for file, error in await self._writeback.drain():
-            path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
+            path = _path_of(file)
             self.unsaved.append((path, file.content.dirty_bytes, error))
             log.error("%s: %d bytes could not be uploaded: %s", path, file.content.dirty_bytes,
                       error)  # fmt: skip
@@ -144,6 +188,11 @@ class FileSystem(Operations):
         inode = self.files.owner_of(content)
         if inode is not None:
             self.tree.forget(inode)
+
+
+def _path_of(file: CachedFile) -> str:
+    """Return where *file* is on the share, for people to read."""
+    return file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
 
 
 def _tell_kernel(inode: Inode) -> None:

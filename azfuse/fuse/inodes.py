@@ -234,5 +234,9 @@ class InodeTable:
             self._by_number.pop(number, None)
         self.lost_file_id(inode)
 
+    def __len__(self) -> int:
+        """Return how many numbers lead to an inode."""
+        return len(self._by_number)
+
     def __iter__(self) -> Iterator[Inode]:
         return iter({id(inode): inode for inode in self._by_number.values()}.values())

@@ -36,6 +36,8 @@ class Leases:
         self._tree = tree
         self._state = state
         self._instance = instance
+        #: The inodes whose leases we hold.
+        self.held: dict[Inode, None] = {}
 
     async def take(self, inode: Inode) -> str:
         """Lease the file of *inode* for us alone; return its ETag.
@@ -51,14 +53,14 @@ class Leases:
             self._state.forget_lease(lease_id)
             raise
         inode.lease_id = lease_id
+        self.held[inode] = None
         return lease.etag
 
     async def give_back(self, inode: Inode) -> None:
         """Release the lease of *inode* if we hold it. A failure is logged, not raised."""
-        lease_id = inode.lease_id
+        lease_id = self._let_go(inode)
         if lease_id is None:
             return
-        inode.lease_id = None
         try:
             await self._release(inode.path, lease_id)
         except AzureFilesError as error:
@@ -78,14 +80,14 @@ class Leases:
 
     def lost(self, inode: Inode) -> None:
         """Note that the lease of *inode* was broken or taken from us."""
-        lease_id, inode.lease_id = inode.lease_id, None
+        lease_id = self._let_go(inode)
         if lease_id is not None:
             self._state.forget_lease(lease_id)
         log.error("%s: our lease was broken; somebody else may have written", inode.path)
 
     def deleted(self, inode: Inode) -> None:
         """Note that the file of *inode* is gone, and its lease with it."""
-        lease_id, inode.lease_id = inode.lease_id, None
+        lease_id = self._let_go(inode)
         if lease_id is not None:
             self._state.forget_lease(lease_id)
 
@@ -93,6 +95,15 @@ class Leases:
         """Note that *inode*, leased or not, has another path now."""
         if inode.lease_id is not None:
             self._state.remember_lease(HeldLease(inode.lease_id, inode.path, self._instance))
+
+    def stats(self) -> dict[str, object]:
+        """Return the paths of the files that are leased."""
+        return {"held": len(self.held), "paths": sorted(inode.path for inode in self.held)}
+
+    def _let_go(self, inode: Inode) -> str | None:
+        self.held.pop(inode, None)
+        lease_id, inode.lease_id = inode.lease_id, None
+        return lease_id
 
     async def _release(self, path: str, lease_id: str) -> None:
         try:

@@ -8,12 +8,14 @@ kernel counts its references and gives them back with `forget`.
 import errno
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
+from azfuse.cache.counters import CallCounters
 from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.errors import handler
@@ -49,6 +51,7 @@ class Operations(pyfuse3.Operations):
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls: defaultdict[str, CallCounters] = defaultdict(CallCounters)
         self._open_files: HandleTable[FileHandle] = HandleTable()
         self._open_directories: HandleTable[DirectoryHandle] = HandleTable()
 

@@ -14,6 +14,7 @@ import pyfuse3
 import trio
 
 from azfuse.cache.blocks import BlockCache
+from azfuse.cache.counters import MetadataCounters, Tally
 from azfuse.cache.metadata import Facts, Listing, ListingCache
 from azfuse.fuse import names, symlinks
 from azfuse.fuse.errors import NOT_FOUND
@@ -56,6 +57,7 @@ class Tree:
         #: The service takes a rename of an entry onto its own name, as far as we know.
         self.renames_in_place = True
         self.clock = clock
+        self.counters = MetadataCounters.new()
         self._cache = cache
         self._listings: ListingCache[Inode] = ListingCache(settings.actimeo, clock)
         self._listing_now: dict[Inode, trio.Event] = {}
@@ -108,13 +110,16 @@ class Tree:
 
         Raises ServiceError, FileNotFoundError where it is no longer on the share.
         """
+        tally = self.counters.attributes
         if self.valid_for(inode) > 0 or inode.is_local:
-            return
-        if inode.parent is None:
+            tally.hits += 1
+        elif inode.parent is None:
+            tally.misses += 1
             await self.open_root()
         elif inode.handles or (inode.parent is self.root and inode.hidden):
+            tally.misses += 1
             await self.validate(inode)
-        elif await self.lookup(inode.parent, inode.name) is not inode:
+        elif await self._lookup(inode.parent, inode.name, tally) is not inode:
             raise FileNotFoundError(2, "no longer on the share")
 
     async def validate(self, inode: Inode) -> None:
@@ -167,17 +172,25 @@ class Tree:
 
         Raises what the requests raise.
         """
+        return await self._lookup(parent, name, self.counters.lookups)
+
+    async def _lookup(self, parent: Inode, name: str, tally: Tally) -> Inode | None:
         key = self.key(name)
         while True:
             child = parent.children.get(key)
             if child is not None and (child.is_local or self.valid_for(child) > 0):
+                tally.hits += 1
                 return child
             listing = self._listings.get(parent)
             if listing is not None:
-                return await self._found(parent, key, listing.entries.get(key))
+                tally.hits += 1
+                found = await self._found(parent, key, listing.entries.get(key))
+                self.counters.negative += found is None
+                return found
             if (event := self._listing_now.get(parent)) is None:
                 break
             await event.wait()
+        tally.misses += 1
         if (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES:
             listing = await self.fetch_listing(parent, one_page=True)
             if listing is not None:
@@ -275,7 +288,12 @@ class Tree:
         """Return the listing of *parent*, from memory while it may be believed."""
         while (event := self._listing_now.get(parent)) is not None:
             await event.wait()
-        listing = self._listings.get(parent) or await self.fetch_listing(parent)
+        listing = self._listings.get(parent)
+        if listing is not None:
+            self.counters.listings.hits += 1
+            return listing
+        self.counters.listings.misses += 1
+        listing = await self.fetch_listing(parent)
         if listing is None:  # only `one_page` gives up
             raise OSError(5, "directory could not be listed")
         return listing

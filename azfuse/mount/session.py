@@ -4,14 +4,17 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyfuse3
 import trio
 
+from azfuse import __version__
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.control import ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
 from azfuse.mount.mountpoint import mounted_here
@@ -26,6 +29,7 @@ from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError
 from azfuse.rest.retry import RetryPolicy
 from azfuse.rest.transport import Transport
+from azfuse.rest.wire import format_seconds
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,9 @@ class ServedFileSystem(Protocol):
     def running(self) -> AbstractAsyncContextManager[object]:
         """Run background tasks; at the end, upload what is dirty."""
 
+    def stats(self) -> dict[str, object]:
+        """Return counters and what is pending, section by section, as JSON can say it."""
+
 
 class Session:
     """One mount, and how far it has come."""
@@ -65,6 +72,7 @@ class Session:
         self._record = record
         self._stop = trio.Event()
         self._saving = trio.Event()
+        self._began = time.time_ns()
         #: The mount worked; before that, a signal ends everything at once.
         self.announced = False
 
@@ -79,21 +87,42 @@ class Session:
         """
         if reason := expired(self._plan):
             raise MountError(reason)
-        async with self._background_tasks(), self._connected() as transport:
+        async with self._background_tasks() as background, self._connected() as transport:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
+                await background.start(self._control(file_system).run)
                 await self._serve(file_system, ready)
                 self._begin_saving()
             self._report_unsaved(file_system)
 
     @asynccontextmanager
-    async def _background_tasks(self) -> AsyncIterator[None]:
+    async def _background_tasks(self) -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_signals)
             nursery.start_soon(self._report_progress)
             nursery.start_soon(watch_expiry, self._plan.login.credentials)
-            yield
+            yield nursery
             nursery.cancel_scope.cancel()
+
+    def _control(self, file_system: ServedFileSystem) -> ControlServer:
+        async def stats(request: Mapping[str, Any]) -> object:
+            del request
+            return self._stats(file_system)
+
+        path = socket_path(self._registry.directory, self._mount_point)
+        return ControlServer(path, {"stats": stats})
+
+    def _stats(self, file_system: ServedFileSystem) -> dict[str, object]:
+        mount = {
+            "mountPoint": self._mount_point,
+            "source": self._plan.source.text,
+            "pid": self._record.pid,
+            "version": __version__,
+            "state": "saving" if self._saving.is_set() else "mounted",
+            "mountedAt": format_seconds(self._began),
+            "uptimeSeconds": round((time.time_ns() - self._began) / 1e9, 3),
+        }
+        return {"mount": mount, **file_system.stats()}
 
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
         numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}

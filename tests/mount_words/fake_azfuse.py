@@ -33,6 +33,9 @@ class FileSystem(pyfuse3.Operations):
         self._settings = settings
         self.unsaved: list[tuple[str, int, BaseException]] = []
 
+    def stats(self) -> dict[str, object]:
+        return {"requests": {"total": {"requests": 0}}}
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         if os.environ.get("FAKE_EXIT"):
