@@ -20,6 +20,7 @@ from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
+from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
@@ -63,6 +64,7 @@ class FileSystem(Operations):
             trio.current_time,
             self._state.numbers,
         )
+        self.refresher = Refresher(self.tree, self._cache)
         self.space = Space(self._share, trio.current_time, lambda: self.tree.moved_bytes)
 
     @asynccontextmanager
@@ -116,6 +118,7 @@ class FileSystem(Operations):
         self.setter = Setter(self.tree, self.files, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree)
         self.sections |= {
+            "share": self.space.stats,
             "reads": reader.stats,
             "metadata": self.tree.counters.stats,
             "cache": self._cache.stats,
@@ -124,6 +127,14 @@ class FileSystem(Operations):
             "open": self._open_stats,
             "kernel": self._kernel_stats,
         }
+
+    async def refresh(self, path: str) -> dict[str, int]:
+        """Doubt what is believed of the entry at *path* and below; return what was forgotten."""
+        if not path:
+            self.space.forget()
+        done = await self.refresher.refresh(path)
+        log.info("refresh of %r: %d entries", path or "/", done.entries)
+        return {"entries": done.entries, "contentBytes": done.content_bytes}
 
     # -- counters -------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The inode table: what the kernel knows by number, and where it is on the share."""
 
+import math
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -34,9 +35,10 @@ class Inode:
 
     __slots__ = (
         "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
-        "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads", "hidden",
-        "lease_id", "link_etag", "link_target", "lookups", "mtime", "mtime_pinned", "name",
-        "number", "parent", "posix", "told_size", "version", "vouched", "writers", "xattrs",
+        "doubted_at", "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles",
+        "heads", "hidden", "lease_id", "link_etag", "link_target", "lookups", "mtime",
+        "mtime_pinned", "name", "number", "parent", "posix", "told_size", "version", "vouched",
+        "writers", "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,8 @@ class Inode:
         self.heads = 0
         #: Monotonic time of the last answer to a change of ours: older facts are ignored.
         self.changed_at = 0.0
+        #: Monotonic time before which nothing that was said is believed any more.
+        self.doubted_at = 0.0
         #: Who looked the entry up with a request of its own, and when that was answered.
         self.vouched: tuple[int, float] | None = None
         #: Programs set mtime after the last write: it must survive the upload.
@@ -104,6 +108,12 @@ class Inode:
     def is_local(self) -> bool:
         """True while the entry was not created on the share."""
         return self.facts is None
+
+    @property
+    def doubted(self) -> bool:
+        """True if what is known of the entry must be asked for again."""
+        asked = self.facts.asked if self.facts is not None else math.inf
+        return max(asked, self.changed_at) < self.doubted_at
 
     @property
     def size(self) -> int:

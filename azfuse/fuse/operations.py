@@ -18,15 +18,17 @@ from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, Requ
 from azfuse.cache.counters import CallCounters
 from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
-from azfuse.fuse.errors import handler
+from azfuse.fuse.errors import NOT_FOUND, handler
 from azfuse.fuse.files import Files
 from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
+from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.space import Space
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.rest.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     user_attributes: UserAttributes
+    refresher: Refresher
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
     #: Has the kernel look a name up again.
@@ -67,7 +70,10 @@ class Operations(pyfuse3.Operations):
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            return missing_entry(self.tree.missing_for(parent))
+            timeout = self.tree.missing_for(parent)
+            if timeout:
+                self.refresher.told_missing(parent_inode, name)
+            return missing_entry(timeout)
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)
@@ -84,7 +90,15 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> pyfuse3.EntryAttributes:
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
-        await self.tree.refresh(node)
+        try:
+            await self.tree.refresh(node)
+        except (FileNotFoundError, ServiceError) as error:
+            lost = not isinstance(error, ServiceError) or error.code in NOT_FOUND
+            if not lost or node is self.tree.root:
+                raise
+            # Something else may have the name by now. At ESTALE the kernel looks it up
+            # again for a program that gave a path.
+            raise OSError(errno.ESTALE, "no longer on the share") from error
         return entry_attributes(node, self.tree.valid_for(node))
 
     @handler

@@ -91,7 +91,7 @@ class Tree:
         """Return for how many more seconds the attributes of *inode* may be believed."""
         if inode.facts is None or inode.gone:
             return self.settings.actimeo
-        if self._needs_probe(inode):
+        if inode.doubted or self._needs_probe(inode):
             return 0.0
         if inode.facts.lease_state == "leased" and inode.lease_id is None:
             return 0.0  # somebody is writing
@@ -146,7 +146,7 @@ class Tree:
     def apply(self, inode: Inode, facts: Facts) -> None:
         """Believe *facts* about *inode*, unless we changed it since they were asked for."""
         known = inode.facts
-        if known is not None and facts.asked < inode.changed_at:
+        if known is not None and facts.asked < max(inode.changed_at, inode.doubted_at):
             return
         if facts.metadata is None and known is not None and known.etag == facts.etag:
             facts.metadata = known.metadata

@@ -14,7 +14,7 @@ import trio
 
 from azfuse import __version__
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.mount.control import ControlServer, socket_path
+from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
 from azfuse.mount.mountpoint import mounted_here
@@ -61,6 +61,12 @@ class ServedFileSystem(Protocol):
     def stats(self) -> dict[str, object]:
         """Return counters and what is pending, section by section, as JSON can say it."""
 
+    async def refresh(self, path: str) -> dict[str, int]:
+        """Doubt what is believed of *path* (relative to the mount) and below.
+
+        Returns the number of `entries`, and the `contentBytes` that were forgotten.
+        """
+
 
 class Session:
     """One mount, and how far it has come."""
@@ -72,6 +78,10 @@ class Session:
         self._record = record
         self._stop = trio.Event()
         self._saving = trio.Event()
+        #: Held while the kernel is told to forget something: it may wait for answers of ours,
+        #: so serving does not end before it has done so.
+        self._notifying = trio.Lock()
+        self._ended = False
         self._began = time.time_ns()
         #: The mount worked; before that, a signal ends everything at once.
         self.announced = False
@@ -109,8 +119,17 @@ class Session:
             del request
             return self._stats(file_system)
 
+        async def refresh(request: Mapping[str, Any]) -> object:
+            path = request.get("path")
+            if not isinstance(path, str):
+                raise ControlError("the path to refresh is missing")
+            async with self._notifying:
+                if self._ended:
+                    raise ControlError("it is unmounted")
+                return await file_system.refresh(path)
+
         path = socket_path(self._registry.directory, self._mount_point)
-        return ControlServer(path, {"stats": stats})
+        return ControlServer(path, {"stats": stats, "refresh": refresh})
 
     def _stats(self, file_system: ServedFileSystem) -> dict[str, object]:
         mount = {
@@ -177,11 +196,14 @@ class Session:
 
     async def _serve(self, file_system: ServedFileSystem, ready: Callable[[], None]) -> None:
         with self._mounted(file_system):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._announce, ready)
-                nursery.start_soon(self._end_when_told)
-                await pyfuse3.main(max_tasks=MAX_TASKS)
-                nursery.cancel_scope.cancel()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._announce, ready)
+                    nursery.start_soon(self._end_when_told)
+                    await pyfuse3.main(max_tasks=MAX_TASKS)
+                    nursery.cancel_scope.cancel()
+            finally:
+                await self._end_notifying()
         if not self.announced:
             # Otherwise a refused handshake with the kernel would look like a good end.
             raise MountError("the kernel ended the connection before the mount worked")
@@ -233,7 +255,14 @@ class Session:
         # Dirty pages of mapped files are the kernel's until it is asked for them.
         with trio.move_on_after(SYNC_TIMEOUT):
             await trio.to_thread.run_sync(pyfuse3.syncfs, self._mount_point, abandon_on_cancel=True)
+        await self._end_notifying()
         pyfuse3.terminate()
+
+    async def _end_notifying(self) -> None:
+        """Tell the kernel nothing any more, once it has dealt with what it was told."""
+        with trio.CancelScope(shield=True):
+            async with self._notifying:
+                self._ended = True
 
     def _begin_saving(self) -> None:
         log.info("%s is unmounted", self._mount_point)

@@ -10,13 +10,13 @@ MIB = 1024 * 1024
 QUIET = "dirty-expire=600,actimeo=600"
 
 
-def ask(mounted: Mount, *words: str, command: str = "stats", check: bool = True):
+def command(mounted: Mount, *words: str, check: bool = True):
     environ = {"XDG_RUNTIME_DIR": str(mounted.path.parent)}
-    return run([sys.executable, "-m", "azfuse", command, *words], env=environ, check=check)
+    return run([sys.executable, "-m", "azfuse", *words], env=environ, check=check)
 
 
 def stats(mounted: Mount):
-    return json.loads(ask(mounted, str(mounted.path), "--json").stdout)
+    return json.loads(command(mounted, "stats", str(mounted.path), "--json").stdout)
 
 
 def work(path) -> None:
