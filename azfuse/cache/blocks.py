@@ -21,6 +21,8 @@ class BlockCache:
         self.dirty_limit = capacity // 2
         self.used = 0
         self.dirty = 0
+        #: Clean bytes dropped for want of room.
+        self.evicted = 0
         self._on_empty = on_empty
         self._order: OrderedDict[tuple[int, int], tuple[FileContent, int, int]] = OrderedDict()
 
@@ -65,6 +67,7 @@ class BlockCache:
             if total == dirty:
                 continue
             block = content.blocks[index]
+            self.evicted += total - dirty
             if block.drop_clean():
                 content.epoch += 1
             if block.segments:
@@ -75,3 +78,18 @@ class BlockCache:
                 self.touch(content, [index])
                 if not content.blocks:
                     self._on_empty(content)
+
+    @property
+    def unread_ahead(self) -> int:
+        """Bytes that were read ahead and that nobody has read yet."""
+        blocks = [content.blocks[index] for (_, index), (content, _, _) in self._order.items()]
+        return sum(min(block.ahead_bytes, block.total_bytes) for block in blocks)
+
+    def stats(self) -> dict[str, int]:
+        """Return what is cached, in bytes."""
+        return {
+            "cachedBytes": self.used,
+            "capacityBytes": self.capacity,
+            "blocks": len(self._order),
+            "evictedBytes": self.evicted,
+        }

@@ -104,6 +104,10 @@ class Journal:
         """Return the bytes of the runs of *record*."""
         return self._bytes.get(record, 0)
 
+    def stats(self) -> dict[str, object]:
+        """Return what waits in the journal."""
+        return {"files": self.records, "bytes": self.kept_bytes}
+
     @staticmethod
     def new_id() -> int:
         """Make an id for a record."""

@@ -8,6 +8,7 @@ import trio
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, FileContent
+from azfuse.cache.counters import ReadCounters
 from azfuse.cache.disktier import DiskTier
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
@@ -41,6 +42,7 @@ class Reader:
         self._cache = cache
         self._nursery = nursery
         self._transfers = transfers
+        self.counters = ReadCounters()
         self._under_way: WeakKeyDictionary[FileContent, list[_Fetch]] = WeakKeyDictionary()
 
     async def read(
@@ -62,14 +64,18 @@ class Reader:
             await self._disk.learn(content, remote.file_id)
         readahead.note(offset, end, content.size)
         self._start_ahead(content, remote, readahead, end)
-        while (gap := content.first_gap(offset, end)) is not None:
+        gap = content.first_gap(offset, end)
+        self._count_missing(content, gap, end)
+        while gap is not None:
             start, stop = readahead.wanted(*gap, content.remote_end)
             await self._fetch_or_wait(content, remote, gap[0], start, stop)
             end = min(end, content.size)
             if offset >= end:
                 return b""
+            gap = content.first_gap(offset, end)
         first, last = offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE
         self._cache.touch(content, range(first, last + 1))
+        self._count_read(content, first, last, end - offset)
         result = content.read(offset, end)
         self._cache.evict()
         return result
@@ -87,6 +93,42 @@ class Reader:
             for index in content.blocks:
                 self._disk.offer(content, remote.file_id, index)
 
+    def _count_missing(self, content: FileContent, gap: tuple[int, int] | None, end: int) -> None:
+        """Count what a read up to *end* will have to wait for, from its first *gap* on."""
+        counters = self.counters
+        if gap is None:
+            counters.hits += 1
+        while gap is not None:
+            counters.bytes_missed += gap[1] - gap[0]
+            gap = content.first_gap(gap[1], end)
+
+    def _count_read(self, content: FileContent, first: int, last: int, length: int) -> None:
+        """Count a read of *length* bytes that lie in the blocks from *first* to *last*."""
+        counters = self.counters
+        counters.reads += 1
+        counters.bytes_read += length
+        for index in range(first, last + 1):
+            block = content.blocks.get(index)
+            if block is not None and block.ahead_bytes:
+                counters.bytes_ahead_used += block.ahead_bytes
+                block.ahead_bytes = 0
+
+    def stats(self) -> dict[str, int]:
+        """Return what was read, where it came from, and what reading ahead was worth."""
+        counters = self.counters
+        unread = self._cache.unread_ahead
+        return {
+            "reads": counters.reads,
+            "readsFromMemory": counters.hits,
+            "bytesRead": counters.bytes_read,
+            "bytesMissed": counters.bytes_missed,
+            "fetches": counters.fetches,
+            "bytesFetched": counters.bytes_fetched,
+            "bytesAhead": counters.bytes_ahead,
+            "bytesAheadUsed": counters.bytes_ahead_used,
+            "bytesAheadWasted": max(0, counters.bytes_ahead - counters.bytes_ahead_used - unread),
+        }
+
     def _start_ahead(
         self, content: FileContent, remote: RemoteFile, readahead: Readahead, end: int
     ) -> None:
@@ -101,7 +143,7 @@ class Reader:
 
     async def _fetch_ahead(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
         try:
-            await self._fetch(content, remote, fetch)
+            await self._fetch(content, remote, fetch, ahead=True)
         except (AzureFilesError, OSError) as error:
             # Whoever wants these bytes asks for them again and is told then.
             log.debug("read-ahead of %d bytes failed: %s", fetch.end - fetch.start, error)
@@ -137,7 +179,9 @@ class Reader:
         self._under_way.setdefault(content, []).append(fetch)
         return fetch
 
-    async def _fetch(self, content: FileContent, remote: RemoteFile, fetch: _Fetch) -> None:
+    async def _fetch(
+        self, content: FileContent, remote: RemoteFile, fetch: _Fetch, *, ahead: bool = False
+    ) -> None:
         index = fetch.start // BLOCK_SIZE
         try:
             if self._disk is not None:
@@ -150,10 +194,15 @@ class Reader:
                 epoch, own = content.epoch, content.own_changes
                 buffer = memoryview(bytearray(fetch.end - fetch.start))
                 facts, received = await remote.read_into(buffer, fetch.start)
+            self.counters.fetches += 1
+            self.counters.bytes_fetched += received
+            self.counters.bytes_ahead += received if ahead else 0
             if epoch == content.epoch:
                 touched = self._accept(content, facts, own, fetch.start, buffer[:received])
                 if received < len(buffer):
                     content.ends_at(fetch.start + received)
+                if ahead and (block := content.blocks.get(fetch.start // BLOCK_SIZE)) is not None:
+                    block.ahead_bytes += received
                 self._cache.touch(content, touched)
                 if self._disk is not None:
                     self._disk.offer(content, remote.file_id, index)

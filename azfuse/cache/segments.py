@@ -50,13 +50,15 @@ class Segment:
 class Block:
     """Known bytes within one block of a file, in order of offset."""
 
-    __slots__ = ("dirty_bytes", "segments", "total_bytes")
+    __slots__ = ("ahead_bytes", "dirty_bytes", "segments", "total_bytes")
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         #: Known bytes, and those of them that the share has not acknowledged.
         self.total_bytes = 0
         self.dirty_bytes = 0
+        #: Bytes that were read ahead, as long as nobody has read any of the block.
+        self.ahead_bytes = 0
 
     def overlapping(self, start: int, end: int) -> Iterator[Segment]:
         """Yield the segments that have bytes in `[start, end)`, in order."""
@@ -117,6 +119,7 @@ class Block:
         uploaded = any(segment.uploaded for segment in self.segments)
         self.segments = [segment for segment in self.segments if segment.dirty]
         self.total_bytes = self.dirty_bytes
+        self.ahead_bytes = 0
         return uploaded
 
     def settle(self, flight: int, start: int, end: int) -> None:

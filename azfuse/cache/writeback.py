@@ -46,8 +46,8 @@ class CachedFile:
     """A file's content and where it lives on the share, with the state of its uploads."""
 
     __slots__ = (
-        "__weakref__", "content", "due", "failures", "kept_cuts", "lock", "record", "remote",
-        "retry_at", "scratch",
+        "__weakref__", "content", "due", "error", "failures", "kept_cuts", "lock", "record",
+        "remote", "retry_at", "scratch",
     )  # fmt: skip
 
     def __init__(self, content: FileContent, remote: RemoteFile) -> None:
@@ -58,6 +58,8 @@ class CachedFile:
         #: Monotonic time from which it is uploaded in the background.
         self.due = 0.0
         self.failures = 0
+        #: Why the last upload failed, None if it did not.
+        self.error: AzureFilesError | OSError | None = None
         self.retry_at = 0.0
         #: Unlinked while open: its bytes go to the share only for want of memory.
         self.scratch = False
@@ -93,6 +95,10 @@ class WriteBack:
         self._uploading: set[CachedFile] = set()
         #: So few at once that whoever asks in the foreground never queues behind hundreds.
         self._background = trio.CapacityLimiter(transfers.total_tokens)
+        #: Uploads under way, in the background or for who waits, and how those before ended.
+        self._running = 0
+        self._uploads = 0
+        self._failed = 0
         self._progress = trio.Event()
         self._news = trio.Event()
         self._next_look = 0.0
@@ -197,15 +203,20 @@ class WriteBack:
         async with file.lock:
             if file not in self._pending:
                 return
+            self._running += 1
             try:
                 await self._upload(file, final=final)
             except UPLOAD_ERRORS as error:
+                self._failed += 1
+                file.error = error
                 file.failures += 1
                 pause = min(FIRST_PAUSE * 2 ** min(file.failures - 1, 10), LONGEST_PAUSE)
                 file.retry_at = self._clock() + pause
                 self._last_error = error
                 raise
             else:
+                self._uploads += 1
+                file.error = None
                 file.failures = 0
                 file.retry_at = 0.0
                 self._last_error = None
@@ -216,6 +227,7 @@ class WriteBack:
                 else:
                     self._schedule(file, self._dirty_expire)
             finally:
+                self._running -= 1
                 self._signal()
 
     async def run(self) -> None:
@@ -255,6 +267,17 @@ class WriteBack:
                 for file in waiting:
                     nursery.start_soon(attempt, file)
         return failed
+
+    def stats(self) -> dict[str, object]:
+        """Return what is dirty and what became of uploads."""
+        return {
+            "dirtyBytes": self._cache.dirty,
+            "dirtyLimitBytes": self._cache.dirty_limit,
+            "dirtyFiles": len(self._pending),
+            "uploadsInFlight": self._running,
+            "uploads": self._uploads,
+            "failedUploads": self._failed,
+        }
 
     # -- in the background --------------------------------------------------------------
 

@@ -18,6 +18,8 @@ _COMMANDS: Final = {
         "azfuse.cli.unmount:unmount",
         "Unmount a share and wait until everything is saved.",
     ),
+    "stats": ("azfuse.cli.stats:stats", "Show what a mount has done and what is pending."),
+    "refresh": ("azfuse.cli.refresh:refresh", "Forget what is cached below a path of a mount."),
     "list": ("azfuse.cli.list:list_mounts", "List the mounts of this user."),
     "share": ("azfuse.cli.share:share", "Create, list, change and delete shares."),
     "lease": ("azfuse.cli.lease:lease", "Show which files are leased; break a lease."),

@@ -67,7 +67,11 @@ def _cell(value: object) -> str:
         return ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_cell(item) for item in value)
-    # Names come from the share: none of them is to steer the terminal.
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
-    )
+    return plain_text(str(value))
+
+
+def plain_text(text: str) -> str:
+    """Escape what is not printable: names come from the share, and none is to steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

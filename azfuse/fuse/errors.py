@@ -3,11 +3,14 @@
 import errno
 import functools
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from time import perf_counter
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
 
+from azfuse.cache.counters import CallCounters
 from azfuse.rest.errors import (
     AzureFilesError,
     ConnectionFailed,
@@ -72,14 +75,21 @@ def errno_of(error: AzureFilesError) -> int:
 #: Answers that are part of a program's ordinary life and not worth a line in the log.
 _ORDINARY: Final = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR})
 
-OpsT = TypeVar("OpsT")
+
+class Counted(Protocol):
+    """What has handlers also counts their calls, by name."""
+
+    calls: defaultdict[str, CallCounters]
+
+
+OpsT = TypeVar("OpsT", bound=Counted)
 Params = ParamSpec("Params")
 ResultT = TypeVar("ResultT")
 Handler = Callable[Concatenate[OpsT, Params], Coroutine[Any, Any, ResultT]]
 
 
 def handler(function: Handler[OpsT, Params, ResultT]) -> Handler[OpsT, Params, ResultT]:
-    """Wrap a request handler so that whatever it raises becomes one errno and one log line.
+    """Wrap a request handler: count it, make one errno and one log line of what it raises.
 
     Anything but a FUSEError that left a handler would end the mount.
     """
@@ -87,19 +97,30 @@ def handler(function: Handler[OpsT, Params, ResultT]) -> Handler[OpsT, Params, R
 
     @functools.wraps(function)
     async def wrapped(self: OpsT, *args: Params.args, **kwargs: Params.kwargs) -> ResultT:
+        calls = self.calls[name]
+        calls.requests += 1
+        began = perf_counter()
         try:
-            return await function(self, *args, **kwargs)
+            result = await function(self, *args, **kwargs)
         except pyfuse3.FUSEError:
+            calls.errors += 1
             raise
         except OSError as error:
+            calls.errors += 1
             raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
         except AzureFilesError as error:
+            calls.errors += 1
             number = errno_of(error)
             level = logging.DEBUG if number in _ORDINARY else logging.WARNING
             log.log(level, "%s: %s: %s", name, errno.errorcode.get(number, number), error)
             raise pyfuse3.FUSEError(number) from error
         except Exception as error:
+            calls.errors += 1
             log.exception("%s: unexpected error", name)
             raise pyfuse3.FUSEError(errno.EIO) from error
+        else:
+            return result
+        finally:
+            calls.seconds += perf_counter() - began
 
     return wrapped  # type: ignore[return-value]  # mypy wants `self` to be positional-only

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +22,7 @@ from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
+from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
@@ -63,6 +64,10 @@ class FileSystem(Operations):
         super().__init__()
         self.settings = settings
         self.unsaved: list[Unsaved] = []
+        #: Parts of `stats` by name; whatever counts something adds its own.
+        self.sections: dict[str, Callable[[], Mapping[str, object]]] = {
+            "requests": transport.counters.stats
+        }
         self._share = Share(transport, share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         self._cache = BlockCache(settings.cache_size, self._emptied)
@@ -79,6 +84,7 @@ class FileSystem(Operations):
             trio.current_time,
             self._state.numbers,
         )
+        self.refresher = Refresher(self.tree, self._cache)
         self.space = Space(self._share, trio.current_time, lambda: self.tree.moved_bytes)
 
     @asynccontextmanager
@@ -157,15 +163,67 @@ class FileSystem(Operations):
         self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
         self.user_attributes = UserAttributes(self.tree, self._leases)
         self._restorer = Restorer(self.tree, self._journal, self._writeback, self.files.new_file)
+        self.sections |= {
+            "share": self.space.stats,
+            "reads": reader.stats,
+            "metadata": self.tree.counters.stats,
+            "cache": self._cache.stats,
+            "writes": self._write_stats,
+            "journal": self._journal.stats,
+            "leases": self._leases.stats,
+            "open": self._open_stats,
+            "kernel": self._kernel_stats,
+        }
+        if self._disk is not None:
+            self.sections["disk"] = self._disk.stats
 
     async def tell_kernel(self) -> None:
         """Tell the kernel what it could not know; to run while the mount is served."""
         await self.kernel.run()
 
-    @property
-    def dirty_bytes(self) -> int:
-        """Bytes that programs wrote and the share does not have yet."""
-        return self._cache.dirty
+    async def refresh(self, path: str) -> dict[str, int]:
+        """Doubt what is believed of the entry at *path* and below; return what was forgotten."""
+        if not path:
+            self.space.forget()
+        done = await self.refresher.refresh(path)
+        log.info("refresh of %r: %d entries", path or "/", done.entries)
+        return {"entries": done.entries, "contentBytes": done.content_bytes}
+
+    # -- counters -------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, object]:
+        """Return what was counted so far and what is pending, as JSON can say it."""
+        return {name: section() for name, section in self.sections.items()}
+
+    def _write_stats(self) -> dict[str, object]:
+        failing = [
+            {
+                "path": _path_of(file),
+                "dirtyBytes": file.content.dirty_bytes,
+                "failures": file.failures,
+                "error": str(file.error),
+            }
+            for file in self._writeback.pending
+            if file.error is not None
+        ]
+        return {**self._writeback.stats(), "failing": failing}
+
+    def _open_stats(self) -> dict[str, object]:
+        return {
+            "files": len(self._open_files),
+            "directories": len(self._open_directories),
+            "inodes": len(self.tree.table),
+        }
+
+    def _kernel_stats(self) -> dict[str, object]:
+        calls = {name: calls.stats() for name, calls in sorted(self.calls.items())}
+        total = {
+            key: sum(counts[key] for counts in calls.values())
+            for key in ("requests", "errors", "seconds")
+        }
+        return {"total": total, "byOperation": calls}
+
+    # -- the end --------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         if self._writeback.pending:
@@ -194,7 +252,7 @@ class FileSystem(Operations):
 
     async def _save_here(self, file: CachedFile, error: BaseException) -> Unsaved:
         """Keep what could not be uploaded for the next mount."""
-        path = file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"
+        path = _path_of(file)
         size, kept = file.content.dirty_bytes, True
         log.error("%s: %d bytes could not be uploaded: %s", path, size, error)
         try:
@@ -233,3 +291,8 @@ def _disk_tier(share_url: str, settings: FileSystemSettings) -> DiskTier | None:
         return None
     share = hashlib.sha256(f"{share_url}?{settings.snapshot or ''}".encode()).hexdigest()[:16]
     return DiskTier(settings.cache_dir, settings.disk_cache_size, share)
+
+
+def _path_of(file: CachedFile) -> str:
+    """Return where *file* is on the share, for people to read."""
+    return file.remote.inode.path if isinstance(file.remote, InodeFile) else "?"

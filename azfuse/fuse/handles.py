@@ -83,6 +83,9 @@ class HandleTable(Generic[HandleT]):
         self._handles[self._next] = handle
         return self._next
 
+    def __len__(self) -> int:
+        return len(self._handles)
+
     def __getitem__(self, number: int) -> HandleT:
         return self._handles[number]
 

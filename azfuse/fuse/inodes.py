@@ -1,5 +1,6 @@
 """The inode table: what the kernel knows by number, and where it is on the share."""
 
+import math
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -34,10 +35,10 @@ class Inode:
 
     __slots__ = (
         "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
-        "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles", "heads",
-        "heads_since", "hidden", "lease_id", "link_etag", "link_target", "lookups", "mtime",
-        "mtime_pinned", "name", "number", "parent", "posix", "told_size", "vouched", "writers",
-        "xattrs",
+        "doubted_at", "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles",
+        "heads", "heads_since", "hidden", "lease_id", "link_etag", "link_target", "lookups",
+        "mtime", "mtime_pinned", "name", "number", "parent", "posix", "told_size", "vouched",
+        "writers", "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +76,8 @@ class Inode:
         self.heads_since = 0.0
         #: Monotonic time of the last answer to a change of ours: older facts are ignored.
         self.changed_at = 0.0
+        #: Monotonic time before which nothing that was said is believed any more.
+        self.doubted_at = 0.0
         #: Who looked the entry up with a request of its own, and when that was answered.
         self.vouched: tuple[int, float] | None = None
         #: Programs set mtime after the last write: it must survive the upload.
@@ -104,6 +107,12 @@ class Inode:
     def is_local(self) -> bool:
         """True while the entry was not created on the share."""
         return self.facts is None
+
+    @property
+    def doubted(self) -> bool:
+        """True if what is known of the entry must be asked for again."""
+        asked = self.facts.asked if self.facts is not None else math.inf
+        return max(asked, self.changed_at) < self.doubted_at
 
     @property
     def size(self) -> int:
@@ -236,6 +245,10 @@ class InodeTable:
         for number in inode.aliases.values():
             self._by_number.pop(number, None)
         self.lost_file_id(inode)
+
+    def __len__(self) -> int:
+        """Return how many numbers lead to an inode."""
+        return len(self._by_number)
 
     def __iter__(self) -> Iterator[Inode]:
         return iter({id(inode): inode for inode in self._by_number.values()}.values())

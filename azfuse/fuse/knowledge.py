@@ -78,7 +78,7 @@ class Knowledge:
         """
         known = inode.facts
         if known is not None:
-            if facts.asked < max(inode.changed_at, known.asked):
+            if facts.asked < max(inode.changed_at, inode.doubted_at, known.asked):
                 return
             if known.etag == facts.etag:
                 facts.confirms(known)

@@ -317,6 +317,10 @@ class Leases:
             return lease.lease_id not in self._held
         return not self._state.is_alive(lease.instance)
 
+    def stats(self) -> dict[str, object]:
+        """Return the paths of the files that are leased."""
+        return {"held": len(self._held), "paths": sorted(i.path for i in self._held.values())}
+
     async def _release(self, path: str, lease_id: str) -> str | None:
         """Release a lease; return the code by which the service said that there was none."""
         try:

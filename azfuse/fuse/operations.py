@@ -8,23 +8,27 @@ kernel counts its references and gives them back with `forget`.
 import errno
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
+from azfuse.cache.counters import CallCounters
 from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
-from azfuse.fuse.errors import handler
+from azfuse.fuse.errors import NOT_FOUND, handler
 from azfuse.fuse.files import Files
 from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
+from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.space import Space
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.rest.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +46,13 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     user_attributes: UserAttributes
+    refresher: Refresher
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls: defaultdict[str, CallCounters] = defaultdict(CallCounters)
         self._open_files: HandleTable[FileHandle] = HandleTable()
         self._open_directories: HandleTable[DirectoryHandle] = HandleTable()
 
@@ -62,7 +68,10 @@ class Operations(pyfuse3.Operations):
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            return missing_entry(self.tree.missing_for(parent, share_name))
+            timeout = self.tree.missing_for(parent, share_name)
+            if timeout:
+                self.refresher.told_missing(parent_inode, name)
+            return missing_entry(timeout)
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)
@@ -80,7 +89,15 @@ class Operations(pyfuse3.Operations):
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
         with self.tree.kernel.answering(node):
-            await self.tree.refresh(node)
+            try:
+                await self.tree.refresh(node)
+            except (FileNotFoundError, ServiceError) as error:
+                lost = not isinstance(error, ServiceError) or error.code in NOT_FOUND
+                if not lost or node is self.tree.root:
+                    raise
+                # Something else may have the name by now. At ESTALE the kernel looks it up
+                # again for a program that gave a path.
+                raise OSError(errno.ESTALE, "no longer on the share") from error
             return entry_attributes(node, self.tree.trust)
 
     @handler

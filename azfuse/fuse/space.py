@@ -1,6 +1,7 @@
 """How large the share is and how full (statvfs(3))."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +33,8 @@ class Space:
         self._share = share
         self._clock = clock
         self._moved = moved
+        #: The tier that operations are billed by, as the service writes it.
+        self.access_tier: str | None = None
         self._known: tuple[int, int] | None = None
         self._asked = 0.0
         self._moved_then = 0
@@ -40,6 +43,10 @@ class Space:
         """Ask, so that the first program that wants to know need not wait."""
         self._asked, self._moved_then = self._clock(), self._moved()
         self._known = await self._ask()
+
+    def forget(self) -> None:
+        """Ask again when somebody next wants to know."""
+        self._asked = -math.inf
 
     async def statvfs(self) -> pyfuse3.StatvfsData:
         """Return size and free space of the share."""
@@ -57,9 +64,15 @@ class Space:
         data.f_namemax = MAX_COMPONENT
         return data
 
+    def stats(self) -> dict[str, object]:
+        """Return what the share said of itself when it was last asked."""
+        quota, used = self._known or (None, None)
+        return {"quotaBytes": quota, "usedBytes": used, "accessTier": self.access_tier}
+
     async def _ask(self) -> tuple[int, int]:
         try:
             properties = await self._share.get_share_properties()
+            self.access_tier = properties.access_tier
             return properties.quota * _GIB, await self._share.get_share_stats()
         except AzureFilesError as error:
             if self._known is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from azfuse.cache.blocks import BlockCache
+from azfuse.cache.counters import MetadataCounters, Tally
 from azfuse.cache.metadata import Facts, Listing
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
@@ -56,6 +57,7 @@ class Tree(Knowledge):
         self.moved_bytes = 0
         #: The service takes a rename of an entry onto its own name, as far as we know.
         self.renames_in_place = True
+        self.counters = MetadataCounters.new()
         self._listing_now: dict[Inode, trio.Event] = {}
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
@@ -75,13 +77,16 @@ class Tree(Knowledge):
 
         Raises ServiceError, FileNotFoundError where it is no longer on the share.
         """
+        tally = self.counters.attributes
         if not self.trust.doubts(inode):
-            return
-        if inode.parent is None:
+            tally.hits += 1
+        elif inode.parent is None:
+            tally.misses += 1
             await self.open_root()
         elif inode.handles and (inode.hidden or not self._prefers_listing(inode.parent)):
+            tally.misses += 1
             await self.validate(inode)
-        elif await self.lookup(inode.parent, inode.name) is not inode:
+        elif await self._lookup(inode.parent, inode.name, tally) is not inode:
             raise FileNotFoundError(2, "no longer on the share")
 
     def _prefers_listing(self, parent: Inode) -> bool:
@@ -126,10 +131,14 @@ class Tree(Knowledge):
 
         Raises what the requests raise.
         """
+        return await self._lookup(parent, name, self.counters.lookups)
+
+    async def _lookup(self, parent: Inode, name: str, tally: Tally) -> Inode | None:
         key = self.key(name)
         while True:
             child = parent.children.get(key)
             if child is not None and not self.trust.doubts_name(child):
+                tally.hits += 1
                 return child
             if child is not None and is_volatile(child):
                 return await self._lookup_alone(parent, name, key)
@@ -138,10 +147,13 @@ class Tree(Knowledge):
                 found = await self._found(parent, key, listing.entries.get(key))
                 # A listing may be believed for longer than the attributes that came with it.
                 if found is None or is_volatile(found) or not self.trust.doubts(found):
+                    tally.hits += 1
+                    self.counters.negative += found is None
                     return found
             if (event := self._listing_now.get(parent)) is None:
                 break
             await event.wait()
+        tally.misses += 1
         if self._prefers_listing(parent):
             one_page = (parent.entries_seen or 0) <= MAX_PAGE_ENTRIES
             listing = await self.fetch_listing(parent, one_page=one_page)
@@ -209,7 +221,8 @@ class Tree(Knowledge):
             found = {k: v for k, v in found.items() if not v.name.startswith(HIDDEN_PREFIX)}
         listing = Listing(found.items(), asked)
         parent.heads = 0
-        self._listings.put(parent, listing)
+        if asked >= parent.doubted_at:
+            self._listings.put(parent, listing)
         self.appeared(parent, found)
         for key, child in list(parent.children.items()):
             facts = found.get(key)
@@ -221,7 +234,12 @@ class Tree(Knowledge):
         """Return the listing of *parent*, from memory while it may be believed."""
         while (event := self._listing_now.get(parent)) is not None:
             await event.wait()
-        listing = self._listings.get(parent) or await self.fetch_listing(parent)
+        listing = self._listings.get(parent)
+        if listing is not None:
+            self.counters.listings.hits += 1
+            return listing
+        self.counters.listings.misses += 1
+        listing = await self.fetch_listing(parent)
         if listing is None:  # only `one_page` gives up
             raise OSError(5, "directory could not be listed")
         return listing

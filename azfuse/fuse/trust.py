@@ -28,7 +28,7 @@ class Trust:
         facts = inode.facts
         if facts is None or inode.gone or inode.lease_id is not None:
             return belief.least
-        if self.needs_probe(inode) or is_volatile(inode):
+        if inode.doubted or self.needs_probe(inode) or is_volatile(inode):
             return 0.0
         return max(0.0, belief.seconds(facts.unchanged) - self._age(inode))
 

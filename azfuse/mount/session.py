@@ -4,14 +4,17 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyfuse3
 import trio
 
+from azfuse import __version__
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
 from azfuse.mount.mountpoint import mounted_here
@@ -26,6 +29,7 @@ from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError
 from azfuse.rest.retry import RetryPolicy
 from azfuse.rest.transport import Transport
+from azfuse.rest.wire import format_seconds
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,15 @@ class ServedFileSystem(Protocol):
     async def tell_kernel(self) -> None:
         """Run while the mount is served, until cancelled: tell the kernel what has changed."""
 
+    def stats(self) -> dict[str, object]:
+        """Return counters and what is pending, section by section, as JSON can say it."""
+
+    async def refresh(self, path: str) -> dict[str, int]:
+        """Doubt what is believed of *path* (relative to the mount) and below.
+
+        Returns the number of `entries`, and the `contentBytes` that were forgotten.
+        """
+
 
 class Session:
     """One mount, and how far it has come."""
@@ -88,6 +101,11 @@ class Session:
         self._record = record
         self._stop = trio.Event()
         self._saving = trio.Event()
+        #: Held while the kernel is told to forget something: it may wait for answers of ours,
+        #: so serving does not end before it has done so.
+        self._notifying = trio.Lock()
+        self._ended = False
+        self._began = time.time_ns()
         #: The mount worked; before that, a signal ends everything at once.
         self.announced = False
 
@@ -102,21 +120,51 @@ class Session:
         """
         if reason := expired(self._plan):
             raise MountError(reason)
-        async with self._background_tasks(), self._connected() as transport:
+        async with self._background_tasks() as background, self._connected() as transport:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
+                await background.start(self._control(file_system).run)
                 await self._serve(file_system, ready)
                 self._begin_saving()
             self._report_unsaved(file_system)
 
     @asynccontextmanager
-    async def _background_tasks(self) -> AsyncIterator[None]:
+    async def _background_tasks(self) -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_signals)
             nursery.start_soon(self._report_progress)
             nursery.start_soon(watch_expiry, self._plan.login.credentials)
-            yield
+            yield nursery
             nursery.cancel_scope.cancel()
+
+    def _control(self, file_system: ServedFileSystem) -> ControlServer:
+        async def stats(request: Mapping[str, Any]) -> object:
+            del request
+            return self._stats(file_system)
+
+        async def refresh(request: Mapping[str, Any]) -> object:
+            path = request.get("path")
+            if not isinstance(path, str):
+                raise ControlError("the path to refresh is missing")
+            async with self._notifying:
+                if self._ended:
+                    raise ControlError("it is unmounted")
+                return await file_system.refresh(path)
+
+        path = socket_path(self._registry.directory, self._mount_point)
+        return ControlServer(path, {"stats": stats, "refresh": refresh})
+
+    def _stats(self, file_system: ServedFileSystem) -> dict[str, object]:
+        mount = {
+            "mountPoint": self._mount_point,
+            "source": self._plan.source.text,
+            "pid": self._record.pid,
+            "version": __version__,
+            "state": "saving" if self._saving.is_set() else "mounted",
+            "mountedAt": format_seconds(self._began),
+            "uptimeSeconds": round((time.time_ns() - self._began) / 1e9, 3),
+        }
+        return {"mount": mount, **file_system.stats()}
 
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
         numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
@@ -171,12 +219,15 @@ class Session:
 
     async def _serve(self, file_system: ServedFileSystem, ready: Callable[[], None]) -> None:
         with self._mounted(file_system):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._announce, ready)
-                nursery.start_soon(self._end_when_told)
-                nursery.start_soon(file_system.tell_kernel)
-                await pyfuse3.main(max_tasks=MAX_TASKS)
-                nursery.cancel_scope.cancel()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._announce, ready)
+                    nursery.start_soon(self._end_when_told)
+                    nursery.start_soon(file_system.tell_kernel)
+                    await pyfuse3.main(max_tasks=MAX_TASKS)
+                    nursery.cancel_scope.cancel()
+            finally:
+                await self._end_notifying()
         if not self.announced:
             # Otherwise a refused handshake with the kernel would look like a good end.
             raise MountError("the kernel ended the connection before the mount worked")
@@ -228,7 +279,14 @@ class Session:
         # Dirty pages of mapped files are the kernel's until it is asked for them.
         with trio.move_on_after(SYNC_TIMEOUT):
             await trio.to_thread.run_sync(pyfuse3.syncfs, self._mount_point, abandon_on_cancel=True)
+        await self._end_notifying()
         pyfuse3.terminate()
+
+    async def _end_notifying(self) -> None:
+        """Tell the kernel nothing any more, once it has dealt with what it was told."""
+        with trio.CancelScope(shield=True):
+            async with self._notifying:
+                self._ended = True
 
     def _begin_saving(self) -> None:
         log.info("%s is unmounted", self._mount_point)

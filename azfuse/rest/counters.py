@@ -1,5 +1,6 @@
 """Counts of what went over the wire, by operation."""
 
+import re
 from dataclasses import dataclass, fields
 
 
@@ -22,6 +23,8 @@ class OperationCounters:
 
 
 _NAMES = tuple(field.name for field in fields(OperationCounters))
+#: The same in camel case.
+_SHOWN = {name: re.sub("_(.)", lambda match: match[1].upper(), name) for name in _NAMES}
 
 
 class Counters:
@@ -42,6 +45,18 @@ class Counters:
         return {
             operation: {name: getattr(counters, name) for name in _NAMES}
             for operation, counters in sorted(self._operations.items())
+        }
+
+    def stats(self) -> dict[str, object]:
+        """Return totals and counts by operation under the names that `azfuse stats` shows."""
+        by_operation = {
+            operation: {shown: counts[name] for name, shown in _SHOWN.items()}
+            for operation, counts in self.snapshot().items()
+        }
+        totals = self.totals()
+        return {
+            "total": {shown: totals[name] for name, shown in _SHOWN.items()},
+            "byOperation": by_operation,
         }
 
     def totals(self) -> dict[str, int]:

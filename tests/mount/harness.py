@@ -21,9 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from azure.storage.fileshare import ShareClient
 
+from azfuse.mount.ask import ask, find_mount
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
 
 #: Seconds after which a process that starts or ends is stuck.
@@ -245,6 +247,12 @@ class Mount:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    def ask(self, what: str, **details: Any) -> Any:
+        """Ask the daemon at its control socket. From here: a child would close, and so flush,
+        what the test has open."""
+        with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=str(self.path.parent)):
+            return ask(find_mount(str(self.path)).record, what, **details)
 
     def kill(self) -> None:
         """End the daemon as a crash would."""

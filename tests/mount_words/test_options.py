@@ -14,6 +14,11 @@ SOURCE = parse_source("acct/share/sub")
 MIB = 1024 * 1024
 
 
+def test_writeback_may_come_without_a_time():
+    delays = [parse_options([text]).writeback for text in ("ro", "writeback", "writeback=0.5")]
+    assert delays == [None, 1.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -168,7 +173,8 @@ def test_a_snapshot_is_read_only():
         ("alow_other", "did you mean allow-other?"),
         ("zzz", "unknown option zzz; see azfuse mount --help"),
         ("max_read=4096", "unknown option max_read"),
-        ("writeback", "unknown option writeback"),
+        ("writethrough", "unknown option writethrough"),
+        ("writeback=soon", "seconds are needed"),
         ("remount", "cannot change a mount"),
         ("ro=1", "option ro takes no value"),
         ("noatime=1", "option noatime takes no value"),

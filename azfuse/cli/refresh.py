@@ -1,0 +1,24 @@
+"""`azfuse refresh`."""
+
+from typing import Final
+
+import click
+
+from azfuse.cli.units import size_text
+from azfuse.mount.ask import ask, find_mount
+
+#: Pages of a file that is being read can be dropped only once the read has ended, in seconds.
+_TIMEOUT: Final = 180.0
+
+
+@click.command()
+@click.argument("path")
+def refresh(path: str) -> None:
+    """Forget what is cached of PATH, a place in a mount, and of everything below it.
+
+    The next who looks sees what the share has now, however long attributes are
+    believed (-o actimeo). What was written and is not on the share yet is kept.
+    """
+    place = find_mount(path)
+    done = ask(place.record, "refresh", _TIMEOUT, path=place.path)
+    click.echo(f"forgot {done['entries']} entries and {size_text(done['contentBytes'])} of content")
