@@ -53,7 +53,7 @@ install:
 	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
 	    --force-reinstall --no-deps .
 	"$(DESTDIR)$(libdir)/bin/python" -m pip install --quiet --disable-pip-version-check \
-	    ".[emulator,identity]"
+	    ".[emulator,identity,metrics]"
 	[ -z "$(DESTDIR)" ] || grep -rlIF "$(DESTDIR)" "$(DESTDIR)$(libdir)/bin" \
 	    "$(DESTDIR)$(libdir)/pyvenv.cfg" | xargs -r sed -i "s|$(DESTDIR)||g"
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)"

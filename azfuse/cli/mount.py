@@ -51,6 +51,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       lease=off|auto|always          keep other writers off while uploading (auto)
       lease-wait=SECONDS             wait for leases of others before EBUSY (0)
       log-level, log-file, state-dir, foreground
+      metrics=PORT                   figures for Prometheus at 127.0.0.1:PORT/metrics
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.
     """  # noqa: D301 # \b is click's mark

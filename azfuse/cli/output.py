@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from azfuse.mount.units import plain_text
 from azfuse.rest.wire import format_seconds
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -68,10 +69,3 @@ def _cell(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_cell(item) for item in value)
     return plain_text(str(value))
-
-
-def plain_text(text: str) -> str:
-    """Escape what is not printable: names come from the share, and none is to steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

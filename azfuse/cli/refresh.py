@@ -4,8 +4,8 @@ from typing import Final
 
 import click
 
-from azfuse.cli.units import size_text
 from azfuse.mount.ask import ask, find_mount
+from azfuse.mount.units import plural, size_text
 
 #: Pages of a file that is being read can be dropped only once the read has ended, in seconds.
 _TIMEOUT: Final = 180.0
@@ -21,4 +21,5 @@ def refresh(path: str) -> None:
     """
     place = find_mount(path)
     done = ask(place.record, "refresh", _TIMEOUT, path=place.path)
-    click.echo(f"forgot {done['entries']} entries and {size_text(done['contentBytes'])} of content")
+    entries = plural(done["entries"], "entry", "entries")
+    click.echo(f"forgot {entries} and {size_text(done['contentBytes'])} of content")

@@ -4,8 +4,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from azfuse.cli.output import plain_text
-from azfuse.cli.units import count_text, duration_text, money_text, share_text, size_text
+from azfuse.mount.units import (
+    count_text,
+    duration_text,
+    plain_text,
+    plural,
+    share_text,
+    size_text,
+)
 
 WIDTH: Final = 80
 #: Sections that have lines of their own; of any other all figures are shown.
@@ -68,12 +74,13 @@ class Rates:
 def short_line(stats: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     """Return one line with the totals and what is dirty, for who watches without a terminal."""
     rates, total, writes = Rates(stats, before), stats["requests"]["total"], stats.get("writes", {})
+    dirty, files = writes.get("dirtyBytes", 0), writes.get("dirtyFiles", 0)
     parts = [
         f"{count_text(total['requests'])} requests{_rate(rates.total('requests'), count=True)}",
         f"up {size_text(total['bytesSent'])}{_rate(rates.total('bytesSent'))}",
         f"down {size_text(total['bytesReceived'])}{_rate(rates.total('bytesReceived'))}",
-        f"dirty {size_text(writes.get('dirtyBytes', 0))} in {writes.get('dirtyFiles', 0)} files",
-        f"{total['retries']} retries",
+        f"dirty {size_text(dirty)} in {plural(files, 'file', 'files')}",
+        plural(total["retries"], "retry", "retries"),
     ]
     return plain_text(", ".join(parts))
 
@@ -83,20 +90,20 @@ def cost_lines(cost: Mapping[str, Any]) -> list[str]:
     currency = cost["currency"]
     rows = [("CLASS", "REQUESTS", "PER 10,000", currency)]
     rows += [
-        (kind, count_text(entry["requests"]), f"{entry['price']:g}", money_text(entry["cost"]))
+        (kind, count_text(entry["requests"]), f"{entry['price']:g}", _money(entry["cost"]))
         for kind, entry in cost["byClass"].items()
     ]
     egress = cost["egress"]
     rows.append(
         ("egress", size_text(egress["bytes"]), f"{egress['price']:g}/GiB",
-         money_text(egress["cost"]))
+         _money(egress["cost"]))
     )  # fmt: skip
-    rows.append(("total", "", "", money_text(cost["total"])))
-    per_hour = money_text(cost["perHour"])
+    rows.append(("total", "", "", _money(cost["total"])))
+    per_hour = _money(cost["perHour"])
     operations = sorted(cost["byOperation"].items(), key=lambda item: -item[1]["cost"])
     table = [("OPERATION", "CLASS", "REQUESTS", currency)]
     table += [
-        (name, entry["class"], count_text(entry["requests"]), money_text(entry["cost"]))
+        (name, entry["class"], count_text(entry["requests"]), _money(entry["cost"]))
         for name, entry in operations
     ]
     return [
@@ -149,7 +156,8 @@ def _requests(requests: Mapping[str, Any], rates: Rates) -> list[str]:
         again = requests["total"]
         lines.append(
             f"{size_text(up or 0)}/s up, {size_text(down or 0)}/s down; "
-            f"{count_text(again['retries'])} retries, {count_text(again['throttles'])} throttled"
+            f"{plural(again['retries'], 'retry', 'retries')}, "
+            f"{count_text(again['throttles'])} throttled"
         )
     return lines
 
@@ -188,10 +196,11 @@ def _memory(stats: Mapping[str, Any]) -> Iterator[str]:
 def _pending(stats: Mapping[str, Any]) -> Iterator[str]:
     """Show what the share does not have yet, and what is held for it."""
     if writes := stats.get("writes"):
+        files = plural(writes["dirtyFiles"], "file", "files")
         yield _labelled(
             "dirty",
-            f"{size_text(writes['dirtyBytes'])} in {count_text(writes['dirtyFiles'])} files; "
-            f"{writes['uploadsInFlight']} uploads in flight, "
+            f"{size_text(writes['dirtyBytes'])} in {files}; "
+            f"{plural(writes['uploadsInFlight'], 'upload', 'uploads')} in flight, "
             f"{count_text(writes['failedUploads'])} of "
             f"{count_text(writes['uploads'] + writes['failedUploads'])} failed",
         )
@@ -207,8 +216,9 @@ def _pending(stats: Mapping[str, Any]) -> Iterator[str]:
     if opened := stats.get("open"):
         yield _labelled(
             "open",
-            f"{count_text(opened['files'])} files, {count_text(opened['directories'])} "
-            f"directories; {count_text(opened['inodes'])} inodes known",
+            f"{plural(opened['files'], 'file', 'files')}, "
+            f"{plural(opened['directories'], 'directory', 'directories')}; "
+            f"{plural(opened['inodes'], 'inode', 'inodes')} known",
         )
 
 
@@ -276,6 +286,11 @@ def _value_text(key: str, value: object) -> str:
     if "bytes" in _words(key).split():
         return size_text(value)
     return count_text(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _money(amount: float) -> str:
+    # A request costs a millionth or so.
+    return f"{amount:,.6f}"
 
 
 def _rate(value: float | None, *, count: bool = False) -> str:

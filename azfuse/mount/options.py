@@ -7,6 +7,8 @@ words for one thing wins; a comma inside a value is quoted (`"a,b"`) or escaped
 
 import difflib
 import grp
+import importlib
+import ipaddress
 import os
 import pwd
 import re
@@ -30,6 +32,17 @@ MIN_CACHE_SIZE: Final = 16 * 1024 * 1024
 #: A few large files' worth of blocks: below that it would do more work than good.
 MIN_DISK_CACHE_SIZE: Final = 64 * 1024 * 1024
 _SIZE_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsAddress:
+    """Where metrics are served: a loopback address."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +81,7 @@ class MountOptions:
     log_level: LogLevel = "info"
     log_file: Path | None = None
     foreground: bool = False
+    metrics: MetricsAddress | None = None
     #: Words that the kernel's side of FUSE takes as they are (`noatime`, `nodev`, ...).
     fuse_words: frozenset[str] = frozenset()
     #: Words that are not for us: accepted, as mount(8) expects of its helpers.
@@ -185,6 +199,29 @@ def _path(name: str, text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _metrics(name: str, text: str) -> MetricsAddress:
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"option {name}={text}: a port, alone or behind a loopback address (127.0.0.1:9100, "
+            "[::1]:9100), is needed; a proxy can show it to others"
+        )
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise UsageError(f"option {name}={text}: a port from 1 to 65535 is needed")
+    try:
+        importlib.import_module("prometheus_client")
+    except ImportError:
+        raise UsageError(
+            f"option {name} needs the package prometheus-client: pip install 'azfuse[metrics]'"
+        ) from None
+    return MetricsAddress(host, int(port))
+
+
 def _snapshot(name: str, text: str) -> str:
     try:
         parse_time(text)
@@ -235,6 +272,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "state-dir": _path,
     "log-level": _word("debug", "info", "warning", "error"),
     "log-file": _path,
+    "metrics": _metrics,
 }
 #: What options with a value mean without one.
 _BARE: Final = {"writeback": "1"}

@@ -17,6 +17,7 @@ from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
+from azfuse.mount.figures import summary_line
 from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import notify
 from azfuse.mount.plan import Plan
@@ -124,8 +125,10 @@ class Session:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
                 await background.start(self._control(file_system).run)
+                await self._start_metrics(background, file_system)
                 await self._serve(file_system, ready)
                 self._begin_saving()
+            log.info("%s", summary_line(self._stats(file_system)))
             self._report_unsaved(file_system)
 
     @asynccontextmanager
@@ -153,6 +156,15 @@ class Session:
 
         path = socket_path(self._registry.directory, self._mount_point)
         return ControlServer(path, {"stats": stats, "refresh": refresh})
+
+    async def _start_metrics(self, background: trio.Nursery, file_system: ServedFileSystem) -> None:
+        address = self._plan.options.metrics
+        if address is not None:
+            # Only who asks for it needs the package behind it.
+            from azfuse.mount.metrics import MetricsServer
+
+            server = MetricsServer(address, lambda: self._stats(file_system))
+            await background.start(server.run)
 
     def _stats(self, file_system: ServedFileSystem) -> dict[str, object]:
         mount = {

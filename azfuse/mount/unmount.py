@@ -9,6 +9,7 @@ from typing import Final
 
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.mountpoint import MOUNT_TYPE, absolute, mounted_here
+from azfuse.mount.progress import Progress
 from azfuse.mount.registry import Record, Registry
 
 log = logging.getLogger(__name__)
@@ -79,13 +80,15 @@ def _explain(mount_point: Path, complaint: str) -> str:
 
 def _wait(registry: Registry, record: Record, timeout: float, *, lazy: bool) -> None:
     deadline = time.monotonic() + timeout
-    while record.alive:
-        if time.monotonic() >= deadline:
-            why = "programs still use it" if lazy else "data is still being saved"
-            raise MountError(
-                f"{record.mount_point} is unmounted but its process {record.pid} goes on: {why}"
-            )
-        time.sleep(_POLL_INTERVAL)
+    with Progress(record) as progress:
+        while record.alive:
+            if time.monotonic() >= deadline:
+                why = "programs still use it" if lazy else "data is still being saved"
+                raise MountError(
+                    f"{record.mount_point} is unmounted but its process {record.pid} goes on: {why}"
+                )
+            progress.show()
+            time.sleep(_POLL_INTERVAL)
     last = registry.find(record.mount_point)
     if last is None:
         return

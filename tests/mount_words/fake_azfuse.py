@@ -3,8 +3,9 @@
     python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
     FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
 
-FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N seconds,
-FAKE_BROKEN=1 raise while it serves, FAKE_EXIT=1 end the kernel session at once.
+FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N
+seconds, FAKE_DIRTY=N claim N dirty bytes, FAKE_BROKEN=1 raise while it serves,
+FAKE_EXIT=1 end the kernel session at once.
 """
 
 import errno
@@ -22,6 +23,7 @@ from azfuse.cli import main as cli
 from azfuse.fuse.filesystem import Unsaved
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount import helper
+from azfuse.rest.counters import Counters
 from azfuse.rest.transport import Transport
 
 
@@ -35,7 +37,17 @@ class FileSystem(pyfuse3.Operations):
         self.unsaved: list[Unsaved] = []
 
     def stats(self) -> dict[str, object]:
-        return {"requests": {"total": {"requests": 0}}}
+        dirty = int(os.environ.get("FAKE_DIRTY", "0"))
+        writes = {
+            "dirtyBytes": dirty,
+            "dirtyLimitBytes": 0,
+            "dirtyFiles": int(dirty > 0),
+            "uploadsInFlight": 0,
+            "uploads": 0,
+            "failedUploads": 0,
+            "failing": [],
+        }
+        return {"requests": Counters().stats(), "writes": writes}
 
     async def refresh(self, path: str) -> dict[str, int]:
         return {"entries": 1, "contentBytes": len(path)}

@@ -1,6 +1,7 @@
 """`-o`: what is understood, what is passed on, what is ignored and what is refused."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,12 +202,40 @@ def test_a_snapshot_is_read_only():
         ("snapshot=yesterday", "the time of a snapshot"),
         ("log-file=", "a path is needed"),
         ('log-file="x', "a quote that is not closed"),
+        ("metrics", "option metrics needs a value"),
+        ("metrics=", "a port from 1 to 65535"),
+        ("metrics=0", "a port from 1 to 65535"),
+        ("metrics=70000", "a port from 1 to 65535"),
+        ("metrics=127.0.0.1:http", "a port from 1 to 65535"),
+        ("metrics=0.0.0.0:9100", "a port, alone or behind a loopback address"),
+        ("metrics=[::]:9100", "a port, alone or behind a loopback address"),
+        ("metrics=:9100", "a port, alone or behind a loopback address"),
+        ("metrics=example.org:9100", "a port, alone or behind a loopback address"),
     ],
 )
 def test_refused(text, sentence):
     with pytest.raises(UsageError) as caught:
         parse_options([text])
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9100", "127.0.0.1:9100"),
+        ("127.0.0.1:9100", "127.0.0.1:9100"),
+        ("127.1.2.3:1", "127.1.2.3:1"),
+        ("[::1]:65535", "[::1]:65535"),
+    ],
+)
+def test_where_metrics_are_served(text, address):
+    assert str(parse_options([f"metrics={text}"]).metrics) == address
+
+
+def test_metrics_need_a_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(UsageError, match=r"needs the package prometheus-client: pip install"):
+        parse_options(["metrics=9100"])
 
 
 @pytest.mark.parametrize("name", ["sas", "sas_token", "key", "account-key", "password", "sig"])

@@ -19,19 +19,17 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def plural(count: int, one: str, many: str) -> str:
+    """Write a count with the noun that it takes."""
+    return f"{count_text(count)} {one if count == 1 else many}"
+
+
 def share_text(part: float, whole: float) -> str:
     """Write *part* of *whole* in percent, `-` of nothing. Only all of it is 100 %."""
     if not whole:
         return "-"
     percent = 100 * part / whole
     return f"{min(percent, 99.9) if part < whole else percent:.1f} %"
-
-
-def money_text(amount: float) -> str:
-    """Write an amount with four places, more where that would show next to nothing."""
-    if amount and amount < 0.01:
-        return f"{amount:.8f}"
-    return f"{amount:,.4f}"
 
 
 def duration_text(seconds: float) -> str:
@@ -45,3 +43,10 @@ def duration_text(seconds: float) -> str:
         elif parts:
             break
     return " ".join(parts[:2])
+
+
+def plain_text(text: str) -> str:
+    """Escape what is not printable: names come from the share, and none is to steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

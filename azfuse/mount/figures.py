@@ -1,0 +1,41 @@
+"""Sentences made of the figures of a mount."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from azfuse.mount.units import count_text, duration_text, plain_text, plural, share_text, size_text
+
+
+def summary_line(stats: Mapping[str, Any]) -> str:
+    """Return what a mount did, in one line for the log."""
+    total = stats["requests"]["total"]
+    parts = [
+        plural(total["requests"], "request", "requests"),
+        f"{size_text(total['bytesSent'])} up",
+        f"{size_text(total['bytesReceived'])} down",
+    ]
+    if reads := stats.get("reads"):
+        known = share_text(reads["bytesRead"] - reads["bytesMissed"], reads["bytesRead"])
+        parts.append(f"{known} of {size_text(reads['bytesRead'])} read from memory")
+    if metadata := stats.get("metadata"):
+        hits, misses = metadata["lookups"]["hits"], metadata["lookups"]["misses"]
+        known = share_text(hits, hits + misses)
+        parts.append(f"{known} of {count_text(hits + misses)} lookups from memory")
+    parts.append(plural(total["retries"], "retry", "retries"))
+    parts.append(f"{count_text(total['throttles'])} throttled")
+    return f"mounted for {duration_text(stats['mount']['uptimeSeconds'])}: {', '.join(parts)}"
+
+
+def saving_line(stats: Mapping[str, Any], rate: float | None) -> str:
+    """Return what an unmount waits for, at *rate* bytes a second."""
+    writes = stats.get("writes", {})
+    if stats["mount"]["state"] != "saving":
+        opened = stats.get("open", {}).get("files", 0)
+        return f"unmounted, but programs use it still ({plural(opened, 'open file', 'open files')})"
+    files = plural(writes.get("dirtyFiles", 0), "file", "files")
+    line = f"saving: {files} and {size_text(writes.get('dirtyBytes', 0))} left"
+    if rate is not None:
+        line += f", {size_text(rate)}/s"
+    if failing := writes.get("failing"):
+        line += f"; {failing[-1]['path']}: {failing[-1]['error']}"
+    return plain_text(line)
