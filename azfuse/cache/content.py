@@ -57,12 +57,14 @@ class FileContent:
 
     __slots__ = (
         "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "exact",
-        "hole_from", "own_changes", "remote_end", "remote_size", "size", "truncations", "writes",
+        "hole_from", "lowest", "own_changes", "remote_end", "remote_size", "size", "truncations", "writes",
     )  # fmt: skip
 
     def __init__(self, size: int = 0, etag: str | None = None) -> None:
         self.blocks: dict[int, Block] = {}
         self.size = self.remote_size = self.remote_end = self.hole_from = size
+        #: The least length that programs saw since a create was begun.
+        self.lowest = size
         self.etag = etag
         self.continuous = self.exact = True
         self.dirty_bytes = 0
@@ -119,6 +121,7 @@ class FileContent:
                 self.dirty_bytes += block.dirty_bytes - before
                 touched.append(index)
             self.remote_end = min(self.remote_end, size)
+            self.lowest = min(self.lowest, size)
         self.size = size
         return touched
 
@@ -253,6 +256,15 @@ class FileContent:
             if position < edge:
                 return True
         return False
+
+    def created(self, size: int) -> None:
+        """Note that the file is on the share now, *size* bytes long.
+
+        `lowest` was set to that when the request was made: what was cut off since is on
+        the share, and no longer part of the file. What lies before was sent along.
+        """
+        self.remote_size = size
+        self.remote_end = min(self.lowest, size)
 
     def resized(self, size: int, truncations: int) -> None:
         """Note that the file on the share is *size* bytes long now.

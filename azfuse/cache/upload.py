@@ -106,7 +106,7 @@ class Upload:
 
     async def _create(self) -> None:
         content, remote = self._content, self._remote
-        cuts, size = content.truncations, self._length()
+        size = content.lowest = self._length()
         head = content.take_head() if remote.takes_body else None
         try:
             if head is None:
@@ -125,7 +125,7 @@ class Upload:
         self._created = True
         content.etag = etag
         content.own_changes += 1
-        content.resized(size, cuts)
+        content.created(size)
 
     async def _resize(self) -> None:
         """Give the file its length on the share, without what was cut off."""

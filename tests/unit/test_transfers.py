@@ -467,6 +467,10 @@ def test_a_cut_while_an_upload_sets_the_length_leaves_the_rest_acknowledged():
     play([("write", 0, 42, 1), ("flush",), ("truncate", 41)])
 
 
+def test_a_cut_while_a_file_is_created_leaves_the_rest_acknowledged():
+    play([("write", 0, 1, 1), ("truncate", 2), ("flush",), ("truncate", 1)], new=True)
+
+
 def test_a_cut_between_the_requests_of_an_upload():
     play([
         ("write", 40, 20, 1), ("flush",), DONE, ("truncate", 0), ("write", 0, 10, 2),
