@@ -211,15 +211,15 @@ class DiskTier:
             "on": self.on,
             "hits": self._hits,
             "misses": self._misses,
-            "bytes_read": self._bytes_read,
-            "bytes_written": self._bytes_written,
+            "bytesRead": self._bytes_read,
+            "bytesWritten": self._bytes_written,
             "evicted": self._counts.evicted,
             "corrupt": self._counts.corrupt,
-            "passed_over": self._passed_over,
+            "passedOver": self._passed_over,
             "waiting": len(self._waiting),
             "blocks": blocks,
-            "used_bytes": used,
-            "capacity": self._capacity,
+            "usedBytes": used,
+            "capacityBytes": self._capacity,
         }
 
     def _file(self, file_id: int) -> str:

@@ -139,7 +139,7 @@ def test_while_it_is_read(emulator, share, mount):
 
 def test_what_is_nowhere(mount, tmp_path):
     with mount(LONG) as m:
-        assert "forgot 1 entries and 0 B" in refresh(m, "no/such/path")
+        assert "forgot 1 entry and 0 B" in refresh(m, "no/such/path")
         done = command(m, "refresh", str(tmp_path / "elsewhere"), check=False)
         assert done.returncode == 2
         assert "is not in anything that azfuse has mounted" in done.stderr

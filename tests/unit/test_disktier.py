@@ -98,11 +98,11 @@ def remote():
 def test_what_one_mount_has_read_the_next_does_not_ask_for(directory, remote):
     stats = mounted(directory, remote, read_all)
     assert remote.gets == 4
-    assert (stats["hits"], stats["misses"], stats["bytes_written"]) == (0, 4, SIZE)
+    assert (stats["hits"], stats["misses"], stats["bytesWritten"]) == (0, 4, SIZE)
     stats = mounted(directory, remote, read_all)
     assert remote.gets == 4
-    assert (stats["hits"], stats["misses"], stats["bytes_read"]) == (4, 0, SIZE)
-    assert stats["bytes_written"] == 0
+    assert (stats["hits"], stats["misses"], stats["bytesRead"]) == (4, 0, SIZE)
+    assert stats["bytesWritten"] == 0
 
 
 def test_a_page_at_random_comes_from_disk_too(directory, remote):
@@ -121,7 +121,7 @@ def test_pieces_of_blocks_are_not_kept(directory, remote):
         for offset in (BLOCK_SIZE, 3 * BLOCK_SIZE - 4096, 2 * BLOCK_SIZE + 8192):
             await mount.read(offset, 4096)
 
-    assert mounted(directory, remote, read_here_and_there)["bytes_written"] == 0
+    assert mounted(directory, remote, read_here_and_there)["bytesWritten"] == 0
 
 
 def test_another_state_of_the_file_is_asked_for(directory, remote):
@@ -197,7 +197,7 @@ def test_another_mount_that_holds_the_index_is_not_waited_for_long(
     finally:
         other[0].close()
     assert stats["on"] is False  # the mount has ended
-    assert stats["bytes_written"] == 0
+    assert stats["bytesWritten"] == 0
     assert not caplog.records
 
 
@@ -211,5 +211,5 @@ def test_what_waits_too_long_is_passed_over(directory, remote, monkeypatch):
             mount.tier.offer(mount.content, 1, number)
 
     stats = mounted(directory, remote, offer)
-    assert stats["passed_over"] == 2
-    assert stats["bytes_written"] == 2 * BLOCK_SIZE
+    assert stats["passedOver"] == 2
+    assert stats["bytesWritten"] == 2 * BLOCK_SIZE
