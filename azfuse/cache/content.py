@@ -57,7 +57,8 @@ class FileContent:
 
     __slots__ = (
         "__weakref__", "_flights", "blocks", "continuous", "dirty_bytes", "epoch", "etag", "exact",
-        "hole_from", "lowest", "own_changes", "remote_end", "remote_size", "size", "truncations", "writes",
+        "hole_from", "lowest", "own_changes", "remote_end", "remote_size", "size", "truncations",
+        "writes",
     )  # fmt: skip
 
     def __init__(self, size: int = 0, etag: str | None = None) -> None:
