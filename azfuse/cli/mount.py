@@ -47,7 +47,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       disk-cache-size=SIZE           how much of it (10G)
       max-transfers=N                range requests at once (16)
       dirty-expire, retry-timeout    seconds (5, 120)
-      writeback[=SECONDS]            close waits for a local journal, upload follows (off; 1)
+      writeback[=SECONDS]            close waits for a local journal, upload follows (off; 0.2)
       lease=off|auto|always          keep other writers off while uploading (auto)
       lease-wait=SECONDS             wait for leases of others before EBUSY (0)
       log-level, log-file, state-dir, foreground

@@ -275,7 +275,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "metrics": _metrics,
 }
 #: What options with a value mean without one.
-_BARE: Final = {"writeback": "1"}
+_BARE: Final = {"writeback": "0.2"}
 #: Options without a value: name -> field and what to put there.
 _FLAGS: Final[dict[str, tuple[str, object]]] = {
     "ro": ("read_only", True),
