@@ -84,7 +84,7 @@ class Journal:
         self._path = path
         self._owner = owner
         self._database: sqlite3.Connection | None = None
-        self._next = _Transaction()
+        self._next = self._current = _Transaction()
         self._wanted = trio.Event()
         self._one = trio.CapacityLimiter(1)
         #: Bytes of runs by record, of this mount.
@@ -123,8 +123,14 @@ class Journal:
         The buffers must not change until then.
         """
         added = sum(len(data) for _, data in runs)
-        self._bytes[record.id] = added + (0 if replace else self.bytes_of(record.id))
-        await self._enter(lambda database: self._put(database, record, runs, replace=replace))
+        before = self._bytes.get(record.id)
+        self._bytes[record.id] = added + (0 if replace else before or 0)
+        try:
+            await self._enter(lambda database: self._put(database, record, runs, replace=replace))
+        except BaseException:
+            if before is None:
+                self._bytes.pop(record.id, None)
+            raise
 
     def note(self, record: Record) -> None:
         """Change what is noted of a file that has a record, before long."""
@@ -135,6 +141,12 @@ class Journal:
         """Strike out a record, before long: the share has everything, or nobody wants it."""
         if self._bytes.pop(record, None) is not None:
             self._enter_soon(lambda database: _delete(database, record))
+
+    async def settled(self) -> None:
+        """Return when what was asked for so far would survive the end of this process."""
+        for transaction in (self._current, self._next):
+            if transaction.changes:
+                await transaction.done.wait()
 
     async def run(self) -> None:
         """Write what was asked for, until cancelled; then write the rest."""
@@ -161,6 +173,7 @@ class Journal:
 
     async def _write(self) -> None:
         transaction, self._next = self._next, _Transaction()
+        self._current = transaction
         self._wanted = trio.Event()
         if not transaction.changes:
             return

@@ -179,6 +179,10 @@ class WriteBack:
         await self._journal.put(record, runs, replace=whole)
         file.kept_cuts = cuts
 
+    async def settled(self) -> None:
+        """Return when `forget` and `renote` would not be undone by the end of this process."""
+        await self._journal.settled()
+
     def restored(self, file: CachedFile, record: Record | None) -> None:
         """Take notice of a file that was brought back from its *record* in the journal."""
         if record is not None:
@@ -187,9 +191,14 @@ class WriteBack:
         self._pending[file] = None
         self._schedule(file, 0.0)
 
-    def moved(self, file: CachedFile) -> None:
-        """Take notice that *file*, or what programs set of it, is noted otherwise now."""
-        if file.record is not None and (record := self._record_of(file)) is not None:
+    def renote(self, file: CachedFile) -> None:
+        """Have the journal note anew where *file* is and what programs set of it."""
+        if file.record is None:
+            return
+        record = self._record_of(file)
+        if record is None:
+            self._strike_out(file)
+        else:
             file.record = record
             self._journal.note(record)
 

@@ -161,7 +161,7 @@ class FileSystem(Operations):
             self._instance,
         )
         self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
-        self.user_attributes = UserAttributes(self.tree, self._leases)
+        self.user_attributes = UserAttributes(self.tree, self._leases, self._writeback)
         self._restorer = Restorer(self.tree, self._journal, self._writeback, self.files.new_file)
         self.sections |= {
             "share": self.space.stats,

@@ -158,6 +158,7 @@ class Namespace:
             raise FileNotFoundError(errno.ENOENT, "no such entry")
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
+        kept = inode.file is not None and inode.file.record is not None
         async with self._quiet(inode):
             if inode.is_local and not inode.handles:
                 self._removed(inode)  # its upload has failed so far
@@ -166,6 +167,8 @@ class Namespace:
             else:
                 await self._delete(inode)
                 self._removed(inode)
+        if kept:
+            await self._writeback.settled()  # or it would come back after a crash
         self._tree.changed(parent, self._now())
 
     def _removed(self, inode: Inode) -> None:
@@ -213,6 +216,7 @@ class Namespace:
         inode.parent, inode.name = root, name
         if inode.file is not None:
             inode.file.scratch = True
+            self._writeback.renote(inode.file)
         if written is not None:
             changed(tree, inode, written, asked)
         inode.ctime = self._now()
@@ -301,8 +305,11 @@ class Namespace:
                 self._move_here(source, new_parent, new_name)
             else:
                 await self._replace(source, target, new_parent, new_name)
-        for file in self._below(source):
-            self._writeback.moved(file)
+        kept = [file for file in self._below(source) if file.record is not None]
+        for file in kept:
+            self._writeback.renote(file)
+        if kept:
+            await self._writeback.settled()
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)

@@ -329,10 +329,11 @@ class Operations(pyfuse3.Operations):
         """Give the value of an extended attribute.
 
         The kernel asks for `security.capability` before every write, so that is
-        answered before anything else.
+        answered before anything else. That there are no attributes but `user.*` is said
+        with ENOTSUP: `ls -l` then stops asking for two of them for every entry.
         """
         if not name.startswith(b"user."):
-            raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
+            raise pyfuse3.FUSEError(errno.ENOTSUP)
         return await self.user_attributes.get(self.tree.table[inode], name)
 
     @handler

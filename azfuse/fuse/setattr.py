@@ -87,7 +87,7 @@ class Setter:
             inode.attributes_pending |= posix != before
             inode.mtime_pinned |= mtime is not None
             self._writeback.note(inode.file)
-            self._writeback.moved(inode.file)
+            self._writeback.renote(inode.file)
             return
 
         async def send() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 
+from azfuse.cache.writeback import WriteBack
 from azfuse.fuse import xattrs
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
@@ -14,9 +15,10 @@ from azfuse.fuse.tree import Tree
 class UserAttributes:
     """Reads and changes the metadata behind `user.*` attributes."""
 
-    def __init__(self, tree: Tree, leases: Leases) -> None:
+    def __init__(self, tree: Tree, leases: Leases, writeback: WriteBack) -> None:
         self._tree = tree
         self._leases = leases
+        self._writeback = writeback
 
     async def get(self, inode: Inode, name: bytes) -> bytes:
         """Return the value of *name*. Raises FUSEError(ENODATA) where it is not set."""
@@ -50,6 +52,8 @@ class UserAttributes:
     async def _store(self, inode: Inode, metadata: dict[str, str]) -> None:
         if inode.facts is None:
             inode.xattrs = metadata
+            if inode.file is not None:
+                self._writeback.renote(inode.file)
         else:
             await self._leases.patiently(inode, lambda: set_metadata(self._tree, inode, metadata))
             await send_posix(self._tree, inode, mtime=None)

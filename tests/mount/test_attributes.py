@@ -156,6 +156,8 @@ def test_extended_attributes(common, here):
     assert errno_of(os.setxattr, path, "user.empty", b"", os.XATTR_CREATE) == errno.EEXIST
     assert errno_of(os.setxattr, path, "user.large", b"x" * 9000) == errno.ENOSPC
     assert errno_of(os.setxattr, path, "trusted.x", b"x") == errno.ENOTSUP
+    for name in ("security.selinux", "system.posix_acl_access", "trusted.x"):
+        assert errno_of(os.getxattr, path, name) == errno.ENOTSUP
     os.removexattr(path, "user.comment")
     assert sorted(os.listxattr(path)) == ["user.Mixed.Case", "user.empty"]
     # They live beside the mode, and neither disturbs the other.
