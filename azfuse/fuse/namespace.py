@@ -158,7 +158,7 @@ class Namespace:
             raise FileNotFoundError(errno.ENOENT, "no such entry")
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
-        kept = inode.file is not None and inode.file.record is not None
+        known = _has_record(inode)
         async with self._quiet(inode):
             if inode.is_local and not inode.handles:
                 self._removed(inode)  # its upload has failed so far
@@ -167,7 +167,7 @@ class Namespace:
             else:
                 await self._delete(inode)
                 self._removed(inode)
-        if kept:
+        if known:
             await self._writeback.settled()  # or it would come back after a crash
         self._tree.changed(parent, self._now())
 
@@ -300,16 +300,17 @@ class Namespace:
                 raise FileExistsError(errno.EEXIST, "the target exists")
             _check_types(source, target)
         await self._ready_to_move(source, target)
+        known = target is not None and _has_record(target)
         async with self._quiet(source, target):
             if source.is_local and target is None and source.file is not None:
                 self._move_here(source, new_parent, new_name)
             else:
                 await self._replace(source, target, new_parent, new_name)
-        kept = [file for file in self._below(source) if file.record is not None]
-        for file in kept:
+        for file in self._below(source):
+            known |= file.record is not None
             self._writeback.renote(file)
-        if kept:
-            await self._writeback.settled()
+        if known:
+            await self._writeback.settled()  # or a crash would undo it
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)
@@ -461,6 +462,11 @@ def _check_types(source: Inode, target: Inode) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if target.is_directory and not source.is_directory:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _has_record(inode: Inode) -> bool:
+    """Say whether the journal knows the file of *inode*."""
+    return inode.file is not None and inode.file.record is not None
 
 
 def _in_order(files: Iterable[CachedFile]) -> list[CachedFile]:

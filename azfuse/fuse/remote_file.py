@@ -42,6 +42,22 @@ class InodeFile:
         self._leases = leases
         #: The lease that the upload under way relies on.
         self._relies_on: str | None = None
+        self._born: int | None = None
+
+    @property
+    def born(self) -> int:
+        """Creation time to be of a file that is not on the share yet, Unix nanoseconds.
+
+        It stays as it was when it was first asked for: by it a mount after a crash
+        knows what this one has created.
+        """
+        if self._born is None:
+            self._born = min(self._inode.ctime, self._inode.mtime)
+        return self._born
+
+    @born.setter
+    def born(self, moment: int) -> None:
+        self._born = moment
 
     @property
     def inode(self) -> Inode:
@@ -93,7 +109,7 @@ class InodeFile:
             inode.attributes_pending = False
         smb = SmbSettings(
             attributes=attributes,
-            creation_time=min(inode.ctime, inode.mtime),
+            creation_time=self.born,
             last_write_time=inode.mtime,
             change_time=inode.ctime,
         )
@@ -199,7 +215,7 @@ class InodeFile:
 
     def note(self) -> str | None:
         """Return what the next mount needs to know of the file; None once it was unlinked."""
-        return None if self._inode.hidden else Note.of(self._inode).text()
+        return None if self._inode.hidden else Note.of(self._inode, self.born).text()
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""

@@ -13,6 +13,7 @@ from azfuse.cache.journal import Journal, Record
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.notes import Note
+from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import AzureFilesError
 from azfuse.rest.wire import MAX_COMPONENT
@@ -71,6 +72,8 @@ class Restorer:
         runs = await self._journal.take_over(record.id)
         if inode.file is None:
             inode.file = self._new_file(inode)
+        if inode.is_local and isinstance(inode.file.remote, InodeFile):
+            inode.file.remote.born = note.born
         merges = inode.file.record is not None
         note.apply(inode)
         inode.file.content.restore(record.size, record.remote_end, runs, cut=record.cut)
