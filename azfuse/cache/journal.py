@@ -137,10 +137,17 @@ class Journal:
         if record.id in self._bytes:
             self._enter_soon(lambda database: self._put(database, record, (), replace=False))
 
-    def forget(self, record: int) -> None:
-        """Strike out a record, before long: the share has everything, or nobody wants it."""
-        if self._bytes.pop(record, None) is not None:
-            self._enter_soon(lambda database: _delete(database, record))
+    def forget(self, record: int, *, urgent: bool = False) -> trio.Event | None:
+        """Strike out a record: the share has everything, or nobody wants it.
+
+        Returns what is set once that is done, None for a record there is none of.
+        *urgent* has it flushed to the disk.
+        """
+        if self._bytes.pop(record, None) is None:
+            return None
+        transaction = self._enter_soon(lambda database: _delete(database, record))
+        transaction.urgent |= urgent
+        return transaction.done
 
     async def settled(self) -> None:
         """Return when what was asked for so far would survive the end of this process."""
@@ -182,8 +189,7 @@ class Journal:
                 await trio.to_thread.run_sync(self._commit, transaction, limiter=self._one)
         except (OSError, sqlite3.Error) as error:
             transaction.error = OSError(errno.EIO, f"the journal cannot be written: {error}")
-            if not transaction.urgent:
-                log.warning("%s", transaction.error.strerror)
+            log.warning("%s", transaction.error.strerror)
         finally:
             transaction.done.set()
 

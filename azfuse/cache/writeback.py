@@ -47,7 +47,7 @@ class CachedFile:
 
     __slots__ = (
         "__weakref__", "content", "due", "error", "failures", "kept_cuts", "lock", "record",
-        "remote", "retry_at", "scratch",
+        "remote", "retry_at", "scratch", "struck",
     )  # fmt: skip
 
     def __init__(self, content: FileContent, remote: RemoteFile) -> None:
@@ -65,6 +65,8 @@ class CachedFile:
         self.scratch = False
         #: The file's record in the journal, if it has one.
         self.record: Record | None = None
+        #: Set once the record before this one is gone: until then a crash would bring it back.
+        self.struck: trio.Event | None = None
         #: The cuts that were made when the record was last written, -1 where it may be incomplete.
         self.kept_cuts = -1
 
@@ -209,6 +211,11 @@ class WriteBack:
         being written. Raises what the service or the connection raised; what was
         not sent stays dirty.
         """
+        await self._flush(file, final=final)
+        if file.struck is not None:
+            await file.struck.wait()
+
+    async def _flush(self, file: CachedFile, *, final: bool) -> None:
         async with file.lock:
             if file not in self._pending:
                 return
@@ -347,5 +354,5 @@ class WriteBack:
 
     def _strike_out(self, file: CachedFile) -> None:
         if file.record is not None:
-            self._journal.forget(file.record.id)
+            file.struck = self._journal.forget(file.record.id, urgent=True)
             file.record = None

@@ -82,11 +82,19 @@ class Ledger:
             path = root / name
             found = path.read_bytes().hex() if path.exists() else None
             if name not in self.begun:
-                assert found == content, name
+                assert found == content, f"{name}: {_difference(found, content)}"
         # A file that was being replaced may be saved beside what replaced it.
         spared = {f"{name}.azfuse-recovered" for name in self.begun}
         left = {path.name for path in root.iterdir()} - spared
         assert left <= set(self.acknowledged) | set(self.begun), left
+
+
+def _difference(found: str | None, content: str | None) -> str:
+    if found is None or content is None:
+        return f"{'missing' if found is None else 'there'}"
+    one, two = bytes.fromhex(found), bytes.fromhex(content)
+    start = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), -1)
+    return f"{len(one)} bytes, not {len(two)}; they differ from {start} on"
 
 
 def crash(mount, options: str, seed: int) -> None:
