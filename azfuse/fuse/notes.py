@@ -33,14 +33,14 @@ class Note:
     xattrs: Mapping[str, str]
 
     @classmethod
-    def of(cls, inode: Inode) -> "Note":
+    def of(cls, inode: Inode, born: int) -> "Note":
         """Note what is so of *inode* now."""
         posix = inode.posix
         return cls(
             path=inode.path,
             number=inode.number,
             file_id=0 if inode.is_local else inode.file_id,
-            born=min(inode.ctime, inode.mtime),
+            born=born,
             mode=posix.mode,
             uid=posix.uid,
             gid=posix.gid,

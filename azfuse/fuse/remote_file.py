@@ -42,6 +42,8 @@ class InodeFile:
         self._leases = leases
         #: The lease that the upload under way relies on.
         self._relies_on: str | None = None
+        #: The creation time to create the file with, once the journal has noted it.
+        self.born: int | None = None
 
     @property
     def inode(self) -> Inode:
@@ -93,7 +95,7 @@ class InodeFile:
             inode.attributes_pending = False
         smb = SmbSettings(
             attributes=attributes,
-            creation_time=min(inode.ctime, inode.mtime),
+            creation_time=self._creation_time,
             last_write_time=inode.mtime,
             change_time=inode.ctime,
         )
@@ -199,7 +201,16 @@ class InodeFile:
 
     def note(self) -> str | None:
         """Return what the next mount needs to know of the file; None once it was unlinked."""
-        return None if self._inode.hidden else Note.of(self._inode).text()
+        if self._inode.hidden:
+            return None
+        self.born = self._creation_time
+        return Note.of(self._inode, self.born).text()
+
+    @property
+    def _creation_time(self) -> int:
+        # By it the next mount knows again what this one has created. It stays, whatever
+        # programs do to the file meanwhile.
+        return min(self._inode.ctime, self._inode.mtime) if self.born is None else self.born
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""
