@@ -66,6 +66,8 @@ class _Transaction:
     """Changes that reach the disk together."""
 
     changes: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
+    #: Those of them that nobody will ask for again: one that fails is tried with the next.
+    lazy: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
     #: Somebody waits for it, so it must be on the disk and not only in the kernel.
     urgent: bool = False
     done: trio.Event = field(default_factory=trio.Event)
@@ -89,6 +91,10 @@ class Journal:
         self._one = trio.CapacityLimiter(1)
         #: Bytes of runs by record, of this mount.
         self._bytes: dict[int, int] = {}
+        #: Something was asked for that is not known to be on the disk, and nobody waits for it.
+        self._loose = False
+        #: Owners of the records that `left_behind` has shown.
+        self._seen: dict[int, str] = {}
 
     @property
     def records(self) -> int:
@@ -127,30 +133,32 @@ class Journal:
         self._bytes[record.id] = added + (0 if replace else before or 0)
         try:
             await self._enter(lambda database: self._put(database, record, runs, replace=replace))
-        except BaseException:
+        except OSError:
             if before is None:
                 self._bytes.pop(record.id, None)
             raise
 
     def note(self, record: Record) -> None:
-        """Change what is noted of a file that has a record, before long."""
-        if record.id in self._bytes:
-            self._enter_soon(lambda database: self._put(database, record, (), replace=False))
+        """Change what is noted of a file that has a record, before long.
 
-    def forget(self, record: int, *, urgent: bool = False) -> trio.Event | None:
-        """Strike out a record: the share has everything, or nobody wants it.
-
-        Returns what is set once that is done, None for a record there is none of.
-        *urgent* has it flushed to the disk.
+        Its lengths stay: they belong to the runs that were put with them.
         """
-        if self._bytes.pop(record, None) is None:
-            return None
-        transaction = self._enter_soon(lambda database: _delete(database, record))
-        transaction.urgent |= urgent
-        return transaction.done
+        if record.id in self._bytes:
+            self._enter_later(lambda database: _note(database, record))
 
-    async def settled(self) -> None:
-        """Return when what was asked for so far would survive the end of this process."""
+    def forget(self, record: int) -> None:
+        """Strike out a record, before long: the share has everything, or nobody wants it."""
+        if self._bytes.pop(record, None) is not None:
+            self._enter_later(lambda database: _delete(database, record))
+
+    async def settled(self, *, durable: bool = False) -> None:
+        """Return when what was asked for so far would survive the end of this process.
+
+        With *durable* that of the machine. What the disk refuses is tried again later.
+        """
+        if durable and self._loose:
+            # Whatever was committed without waiting for the disk goes there with this one.
+            self._enter_soon(_touch).urgent = True
         for transaction in (self._current, self._next):
             if transaction.changes:
                 await transaction.done.wait()
@@ -163,7 +171,8 @@ class Journal:
                 await self._write()
         finally:
             with trio.CancelScope(shield=True):
-                await self._write()
+                while self._wanted.is_set():
+                    await self._write()
                 await trio.to_thread.run_sync(self._close, limiter=self._one)
 
     async def _enter(self, change: Callable[[sqlite3.Connection], None]) -> None:
@@ -178,6 +187,10 @@ class Journal:
         self._wanted.set()
         return self._next
 
+    def _enter_later(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        self._enter_soon(change).lazy.append(change)
+        self._loose = True
+
     async def _write(self) -> None:
         transaction, self._next = self._next, _Transaction()
         self._current = transaction
@@ -189,7 +202,12 @@ class Journal:
                 await trio.to_thread.run_sync(self._commit, transaction, limiter=self._one)
         except (OSError, sqlite3.Error) as error:
             transaction.error = OSError(errno.EIO, f"the journal cannot be written: {error}")
-            log.warning("%s", transaction.error.strerror)
+            self._next.changes[:0] = transaction.lazy
+            self._next.lazy[:0] = transaction.lazy
+            if not transaction.urgent:
+                log.warning("%s", transaction.error.strerror)
+        else:
+            self._loose &= not transaction.urgent or bool(self._next.lazy)
         finally:
             transaction.done.set()
 
@@ -234,6 +252,7 @@ class Journal:
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"the journal cannot be read: {error}") from error
         dead = {owner: owner != self._owner and not alive(owner) for owner in {r[1] for r in rows}}
+        self._seen = {row[0]: row[1] for row in rows}
         return [
             Record(number, note, size, remote_end, bool(cut), moment)
             for number, owner, moment, note, size, remote_end, cut in rows
@@ -243,7 +262,8 @@ class Journal:
     async def take_over(self, record: int) -> list[tuple[int, bytes]]:
         """Make a record ours and return its runs; those that are damaged are left out, and logged.
 
-        A crash before the share has it leaves it to the next mount.
+        A crash before the share has it leaves it to the next mount. Raises OSError(ESTALE)
+        where another mount that began at the same time was first.
         """
         return await trio.to_thread.run_sync(self._take_over, record, limiter=self._one)
 
@@ -251,10 +271,15 @@ class Journal:
         database = self._open()
         try:
             with database:
-                database.execute("UPDATE records SET owner = ? WHERE id = ?", (self._owner, record))
-            runs = list(_runs(database, record))
+                taken = database.execute(
+                    "UPDATE records SET owner = ? WHERE id = ? AND owner = ?",
+                    (self._owner, record, self._seen.get(record)),
+                ).rowcount
+            runs = list(_runs(database, record)) if taken else []
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"the journal cannot be read: {error}") from error
+        if not taken:
+            raise OSError(errno.ESTALE, "another mount has taken it up")
         self._bytes[record] = sum(len(data) for _, data in runs)
         return runs
 
@@ -280,6 +305,20 @@ class Journal:
             # As a script: `execute` would take one step, and free one page.
             database.executescript("PRAGMA incremental_vacuum")
         self._database = None
+
+
+def _note(database: sqlite3.Connection, record: Record) -> None:
+    # Not an INSERT: a record whose put has failed must not come to be without its bytes.
+    database.execute(
+        "UPDATE records SET note = ?, moment = ? WHERE id = ?",
+        (record.note, record.moment, record.id),
+    )
+
+
+def _touch(database: sqlite3.Connection) -> None:
+    """Write something, whatever it be, so that there is something to wait for."""
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    database.execute(f"PRAGMA user_version = {(version + 1) % 2}")
 
 
 def _delete(database: sqlite3.Connection, record: int) -> None:

@@ -47,7 +47,7 @@ class CachedFile:
 
     __slots__ = (
         "__weakref__", "content", "due", "error", "failures", "kept_cuts", "lock", "record",
-        "remote", "retry_at", "scratch", "struck",
+        "remote", "retry_at", "scratch",
     )  # fmt: skip
 
     def __init__(self, content: FileContent, remote: RemoteFile) -> None:
@@ -65,8 +65,6 @@ class CachedFile:
         self.scratch = False
         #: The file's record in the journal, if it has one.
         self.record: Record | None = None
-        #: Set once the record before this one is gone: until then a crash would bring it back.
-        self.struck: trio.Event | None = None
         #: The cuts that were made when the record was last written, -1 where it may be incomplete.
         self.kept_cuts = -1
 
@@ -179,7 +177,8 @@ class WriteBack:
             return
         file.record, file.kept_cuts = record, -1
         await self._journal.put(record, runs, replace=whole)
-        file.kept_cuts = cuts
+        if file.record is record:  # else another one is on its way, and may yet fail
+            file.kept_cuts = cuts
 
     async def settled(self) -> None:
         """Return when `forget` and `renote` would not be undone by the end of this process."""
@@ -201,8 +200,9 @@ class WriteBack:
         if record is None:
             self._strike_out(file)
         else:
-            file.record = record
-            self._journal.note(record)
+            # The lengths stay: they belong to the bytes that were kept with them.
+            file.record = replace(file.record, note=record.note, moment=record.moment)
+            self._journal.note(file.record)
 
     async def flush(self, file: CachedFile, *, final: bool = True) -> None:
         """Bring everything written so far to the share; return when it is there.
@@ -212,13 +212,14 @@ class WriteBack:
         not sent stays dirty.
         """
         await self._flush(file, final=final)
-        if file.struck is not None:
-            await file.struck.wait()
+        # A record of what was there before would be put over it after a crash.
+        await self._journal.settled(durable=True)
 
     async def _flush(self, file: CachedFile, *, final: bool) -> None:
         async with file.lock:
             if file not in self._pending:
                 return
+            before = file.record
             self._running += 1
             try:
                 await self._upload(file, final=final)
@@ -242,6 +243,8 @@ class WriteBack:
                     self._strike_out(file)
                 else:
                     self._schedule(file, self._dirty_expire)
+                    if final:
+                        await self._outdated(file, before)
             finally:
                 self._running -= 1
                 self._signal()
@@ -270,7 +273,7 @@ class WriteBack:
 
         async def attempt(file: CachedFile) -> None:
             try:
-                await self.flush(file)
+                await self._flush(file, final=True)
             except UPLOAD_ERRORS as error:
                 failed.append((file, error))
 
@@ -311,7 +314,7 @@ class WriteBack:
     async def _in_background(self, file: CachedFile, final: bool) -> None:
         try:
             async with self._background:
-                await self.flush(file, final=final)
+                await self._flush(file, final=final)
         except UPLOAD_ERRORS as error:
             level = logging.WARNING if file.failures == 1 else logging.DEBUG
             log.log(
@@ -349,10 +352,23 @@ class WriteBack:
         if note is None:
             return None
         number = file.record.id if file.record is not None else self._journal.new_id()
-        cut = content.remote_end != content.remote_size
-        return Record(number, note, content.size, content.remote_end, cut, time.time())
+        # The share's file may be longer also because it was given room ahead.
+        end = min(content.remote_end, content.size)
+        return Record(number, note, content.size, end, end != content.remote_size, time.time())
+
+    async def _outdated(self, file: CachedFile, before: Record | None) -> None:
+        """See to the record after an upload during which programs wrote more.
+
+        What it was at the beginning, *before*, the share has, or something newer. Put
+        over that after a crash, it would undo what an fsync has waited for.
+        """
+        if file.record is before:
+            self._strike_out(file)
+        elif file.record is not None:
+            file.kept_cuts = -1
+            await self.keep(file)
 
     def _strike_out(self, file: CachedFile) -> None:
         if file.record is not None:
-            file.struck = self._journal.forget(file.record.id, urgent=True)
+            self._journal.forget(file.record.id)
             file.record = None

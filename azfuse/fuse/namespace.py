@@ -12,7 +12,7 @@ import pyfuse3
 import trio
 
 from azfuse.cache.metadata import Facts
-from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.cache.writeback import UPLOAD_ERRORS, CachedFile, WriteBack
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
@@ -158,7 +158,7 @@ class Namespace:
             raise FileNotFoundError(errno.ENOENT, "no such entry")
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
-        known = _has_record(inode)
+        kept = inode.file is not None and inode.file.record is not None
         async with self._quiet(inode):
             if inode.is_local and not inode.handles:
                 self._removed(inode)  # its upload has failed so far
@@ -167,7 +167,7 @@ class Namespace:
             else:
                 await self._delete(inode)
                 self._removed(inode)
-        if known:
+        if kept:
             await self._writeback.settled()  # or it would come back after a crash
         self._tree.changed(parent, self._now())
 
@@ -300,17 +300,17 @@ class Namespace:
                 raise FileExistsError(errno.EEXIST, "the target exists")
             _check_types(source, target)
         await self._ready_to_move(source, target)
-        known = target is not None and _has_record(target)
+        kept = target is not None and target.file is not None and target.file.record is not None
         async with self._quiet(source, target):
             if source.is_local and target is None and source.file is not None:
                 self._move_here(source, new_parent, new_name)
             else:
                 await self._replace(source, target, new_parent, new_name)
         for file in self._below(source):
-            known |= file.record is not None
+            kept = kept or file.record is not None
             self._writeback.renote(file)
-        if known:
-            await self._writeback.settled()  # or a crash would undo it
+        if kept:
+            await self._writeback.settled()
         now = self._now()
         tree.changed(parent, now)
         tree.changed(new_parent, now)
@@ -338,10 +338,20 @@ class Namespace:
             if target is not None or not self._writeback.delays:
                 await self._writeback.flush(source.file)
             return
+        errors: list[AzureFilesError | OSError] = []
+
+        async def flush(file: CachedFile) -> None:
+            try:
+                await self._writeback.flush(file)
+            except UPLOAD_ERRORS as error:
+                errors.append(error)
+
         async with trio.open_nursery() as nursery:
             for file in self._below(source):
                 if file.record is not None:
-                    nursery.start_soon(self._writeback.flush, file)
+                    nursery.start_soon(flush, file)
+        if errors:
+            raise errors[0]
 
     def _move_here(self, source: Inode, new_parent: Inode, new_name: str) -> None:
         """Move a file that the share does not have yet."""
@@ -371,10 +381,7 @@ class Namespace:
         if target.handles:
             await self._hide(target)
             return False
-        if target.is_local:
-            self._removed(target)  # its upload has failed so far
-            return False
-        return True
+        return not target.is_local  # what was not uploaded yet goes when its place is taken
 
     async def _move(
         self,
@@ -416,8 +423,9 @@ class Namespace:
         finally:
             del tree.renaming[source]
             event.set()
-        if target is not None and replace:
-            await self._leases.deleted(target)
+        if target is not None and not target.unlinked:
+            if replace:
+                await self._leases.deleted(target)
             self._removed(target)
         tree.vanish(source)
         source.gone = False
@@ -462,11 +470,6 @@ def _check_types(source: Inode, target: Inode) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if target.is_directory and not source.is_directory:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-
-
-def _has_record(inode: Inode) -> bool:
-    """Say whether the journal knows the file of *inode*."""
-    return inode.file is not None and inode.file.record is not None
 
 
 def _in_order(files: Iterable[CachedFile]) -> list[CachedFile]:

@@ -42,22 +42,8 @@ class InodeFile:
         self._leases = leases
         #: The lease that the upload under way relies on.
         self._relies_on: str | None = None
-        self._born: int | None = None
-
-    @property
-    def born(self) -> int:
-        """Creation time to be of a file that is not on the share yet, Unix nanoseconds.
-
-        It stays as it was when it was first asked for: by it a mount after a crash
-        knows what this one has created.
-        """
-        if self._born is None:
-            self._born = min(self._inode.ctime, self._inode.mtime)
-        return self._born
-
-    @born.setter
-    def born(self, moment: int) -> None:
-        self._born = moment
+        #: The creation time to create the file with, once the journal has noted it.
+        self.born: int | None = None
 
     @property
     def inode(self) -> Inode:
@@ -109,7 +95,7 @@ class InodeFile:
             inode.attributes_pending = False
         smb = SmbSettings(
             attributes=attributes,
-            creation_time=self.born,
+            creation_time=self._creation_time,
             last_write_time=inode.mtime,
             change_time=inode.ctime,
         )
@@ -215,7 +201,16 @@ class InodeFile:
 
     def note(self) -> str | None:
         """Return what the next mount needs to know of the file; None once it was unlinked."""
-        return None if self._inode.hidden else Note.of(self._inode, self.born).text()
+        if self._inode.hidden:
+            return None
+        self.born = self._creation_time
+        return Note.of(self._inode, self.born).text()
+
+    @property
+    def _creation_time(self) -> int:
+        # By it the next mount knows again what this one has created. It stays, whatever
+        # programs do to the file meanwhile.
+        return min(self._inode.ctime, self._inode.mtime) if self.born is None else self.born
 
     async def send_attributes(self, mtime: int | None) -> None:
         """Set File Metadata and Set File Properties, each only where something differs."""

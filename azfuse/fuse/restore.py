@@ -65,14 +65,14 @@ class Restorer:
         *directories, name = note.path.removeprefix(root).strip("/").split("/")
         parent = await self._directory(directories)
         found = await self._tree.lookup(parent, name) if parent is not None else None
+        runs = await self._journal.take_over(record.id)
         if note.file_id and found is not None and found.file_id == note.file_id:
             inode = found
         else:
             inode = await self._make(note, parent, name, found)
-        runs = await self._journal.take_over(record.id)
         if inode.file is None:
             inode.file = self._new_file(inode)
-        if inode.is_local and isinstance(inode.file.remote, InodeFile):
+        if isinstance(inode.file.remote, InodeFile):
             inode.file.remote.born = note.born
         merges = inode.file.record is not None
         note.apply(inode)
@@ -135,4 +135,8 @@ class Restorer:
 def _is_ours(found: Inode, note: Note) -> bool:
     """Say whether *found* is what the noted mount had created before it ended."""
     facts = found.facts
-    return facts is not None and not facts.is_directory and facts.creation_time == note.born
+    return (
+        facts is not None
+        and not facts.is_directory
+        and facts.creation_time // 100 == note.born // 100
+    )

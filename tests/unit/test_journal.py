@@ -125,6 +125,7 @@ async def test_damaged_runs_are_left_out_and_logged(tmp_path, caplog):
         database.execute("UPDATE runs SET data = ? WHERE start = 0", (b"abX",))
     database.close()
     other = Journal(path, "two")
+    assert await other.left_behind(nobody) == [record(1)]
     assert await other.take_over(1) == [(5, b"good")]
     assert "3 bytes at 0 are lost" in caplog.text
 
