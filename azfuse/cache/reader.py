@@ -201,7 +201,7 @@ class Reader:
                 touched = self._accept(content, facts, own, fetch.start, buffer[:received])
                 if received < len(buffer):
                     content.ends_at(fetch.start + received)
-                if ahead and (block := content.blocks.get(fetch.start // BLOCK_SIZE)) is not None:
+                if ahead and (block := content.blocks.get(index)) is not None:
                     block.ahead_bytes += received
                 self._cache.touch(content, touched)
                 if self._disk is not None:

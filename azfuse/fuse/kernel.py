@@ -15,7 +15,7 @@ the kernel drops them by itself when it sees the new one.
 import errno
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -82,6 +82,22 @@ class Kernel:
         if parent.lookups:
             self._add(parent.number, name)
 
+    async def forget_at_once(
+        self, inodes: Iterable[Inode], names: Iterable[tuple[Inode, bytes]]
+    ) -> None:
+        """Have the kernel drop attributes and pages of *inodes*, and *names*; return when it has.
+
+        Not for handlers, which the kernel may wait for, and only while the mount is served.
+        """
+        numbers = [
+            (number, inode.is_directory)
+            for inode in inodes
+            if inode.lookups and inode not in self._asked_for
+            for number in _numbers(inode)
+        ]
+        entries = [(parent.number, name) for parent, name in names if parent.lookups]
+        await trio.to_thread.run_sync(_tell_all, numbers, entries, limiter=self._threads)
+
     def _add(self, number: int, name: bytes) -> None:
         if self._serving and len(self._waiting) < _MOST_WAITING:
             self._waiting[number, name] = None
@@ -125,6 +141,14 @@ def _tell_now(number: int, name: bytes) -> None:
         _tolerant(pyfuse3.invalidate_entry, InodeT(number), FileNameT(name))
     else:
         _tolerant(pyfuse3.invalidate_inode, InodeT(number), False)
+
+
+def _tell_all(inodes: list[tuple[int, bool]], names: list[tuple[int, bytes]]) -> None:
+    """Tell of *inodes*, each with whether it is a directory (which has no pages), and *names*."""
+    for number, is_directory in inodes:
+        _tolerant(pyfuse3.invalidate_inode, InodeT(number), is_directory)
+    for number, name in names:
+        _tell_now(number, name)
 
 
 def _tolerant(call: Callable[..., None], *args: object) -> None:

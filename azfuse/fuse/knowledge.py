@@ -5,7 +5,7 @@ kernel is told anew.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -183,7 +183,24 @@ class Knowledge:
     def appeared(self, parent: Inode, found: Mapping[str, Facts]) -> None:
         """Tell the kernel which names that it takes for missing are among *found*."""
         for item in [item for item in self._missing if item[0] is parent and item[1] in found]:
-            self.kernel.forget_name(parent, self._missing.pop(item))
+            name = self._missing.pop(item)
+            if not self._is_known(item):
+                self.kernel.forget_name(parent, name)
+
+    def take_missing(self, parents: Container[Inode]) -> list[tuple[Inode, bytes]]:
+        """Return, and forget, the names that the kernel takes for missing in any of *parents*."""
+        items = [item for item in self._missing if item[0] in parents]
+        names_of = {item: self._missing.pop(item) for item in items}
+        return [(item[0], name) for item, name in names_of.items() if not self._is_known(item)]
+
+    def _is_known(self, item: tuple[Inode, str]) -> bool:
+        """Say whether the kernel has learnt since that there is such an entry.
+
+        Were it told to forget the name now, a program that works in that directory would
+        be cut off from its path.
+        """
+        child = item[0].children.get(item[1])
+        return child is not None and child.lookups > 0
 
     def made_empty(self, directory: Inode) -> None:
         """Note that *directory* was just made: there is nothing in it to ask for."""

@@ -23,7 +23,6 @@ from azfuse.fuse.files import Files
 from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
-from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.space import Space
 from azfuse.fuse.tree import Tree
@@ -46,7 +45,6 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     user_attributes: UserAttributes
-    refresher: Refresher
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
 
@@ -68,10 +66,7 @@ class Operations(pyfuse3.Operations):
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            timeout = self.tree.missing_for(parent, share_name)
-            if timeout:
-                self.refresher.told_missing(parent_inode, name)
-            return missing_entry(timeout)
+            return missing_entry(self.tree.missing_for(parent, share_name))
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)

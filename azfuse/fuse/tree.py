@@ -141,6 +141,7 @@ class Tree(Knowledge):
                 tally.hits += 1
                 return child
             if child is not None and is_volatile(child):
+                tally.misses += 1
                 return await self._lookup_alone(parent, name, key)
             listing = self._listings.get(parent)
             if listing is not None:

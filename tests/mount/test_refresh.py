@@ -81,9 +81,11 @@ def test_a_directory_that_was_replaced(share, mount):
             os.close(here)
 
 
-def test_an_open_file_shows_the_new_content(share, mount):
+@pytest.mark.parametrize("disk", [False, True])
+def test_an_open_file_shows_the_new_content(share, mount, tmp_path, disk):
     share.write("f", b"a" * 5000)
-    with mount(LONG) as m, (m.path / "f").open("rb", buffering=0) as file:
+    options = f"{LONG},cache-dir={tmp_path / 'blocks'}" if disk else LONG
+    with mount(options) as m, (m.path / "f").open("rb", buffering=0) as file:
         assert file.read() == b"a" * 5000
         share.sdk.get_file_client("f").upload_range(b"b" * 100, 0, 100)
         assert os.pread(file.fileno(), 1, 0) == b"a"
@@ -143,3 +145,23 @@ def test_what_is_nowhere(mount, tmp_path):
         done = command(m, "refresh", str(tmp_path / "elsewhere"), check=False)
         assert done.returncode == 2
         assert "is not in anything that azfuse has mounted" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["refresh", "listing"])
+def test_a_directory_made_here_is_not_cut_off(emulator, mount, how):
+    """The kernel was told once that there was no such name, and has it by now."""
+    with mount("actimeo=0.2,dirty-expire=600") as m:
+        assert not (m.path / "d").exists()
+        (m.path / "d").mkdir()
+        os.chdir(m.path / "d")
+        try:
+            if how == "refresh":
+                m.ask("refresh", path="")
+            else:
+                before = emulator.totals()[0]["ListDirectoriesAndFiles"]
+                while emulator.totals()[0]["ListDirectoriesAndFiles"] == before:
+                    os.listdir(m.path)
+                m.ask("stats")
+            assert os.getcwd() == str(m.path / "d")
+        finally:
+            os.chdir("/")

@@ -100,7 +100,7 @@ def test_unmount_refuses_what_is_in_use(azfuse, mounted, mount_point):
 
 
 def test_unmount_waits_for_the_data(azfuse, mounted, mount_point):
-    record = mounted(FAKE_DRAIN="1.5")
+    record = mounted(FAKE_DRAIN="3")
     line = only_sentence(azfuse("unmount", "--timeout=0.1", str(mount_point)), 1)
     assert "data is still being saved" in line
     assert "saving" in azfuse("list").stdout
