@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,71 @@ def test_large_files(share, mount, size):
         m.kill()
     with mount() as m:
         assert (m.path / "file").read_bytes() == content
+
+
+def test_a_rename_that_fails_costs_nobody_the_target(share, mount, emulator):
+    """A file on the share is to replace one that only the journal has; the service refuses."""
+    share.write("source", b"source")
+    with mount(f"{LATER},retry-timeout=1") as m:
+        m.expected += ["rename: ", "RenameFile"]
+        (m.path / "target").write_bytes(b"target")
+        emulator.faults(rules=[{"action": "error", "operation": "RenameFile"}])
+        assert errno_of(os.rename, m.path / "source", m.path / "target")
+        emulator.faults()
+        assert (m.path / "target").read_bytes() == b"target"
+        m.kill()
+    with mount() as again:
+        again.expected += m.expected  # one log for both
+        assert (again.path / "target").read_bytes() == b"target"
+    assert share.read("target") == b"target"
+    assert share.read("source") == b"source"
+
+
+def test_a_pending_file_that_was_replaced_does_not_come_back(share, mount):
+    share.write("source", b"source")
+    with mount(LATER) as m:
+        (m.path / "target").write_bytes(b"target")
+        os.rename(m.path / "source", m.path / "target")
+        assert (m.path / "target").read_bytes() == b"source"
+        m.kill()
+    with mount() as m:
+        assert os.listdir(m.path) == ["target"]
+        assert (m.path / "target").read_bytes() == b"source"
+    assert share.names() == {"target"}
+
+
+def test_a_directory_that_cannot_be_emptied_first_is_not_moved(share, mount, emulator):
+    with mount(f"{LATER},retry-timeout=1") as m:
+        m.expected += ["rename: ", "CreateFile"]
+        (m.path / "a").mkdir()
+        for number in range(3):
+            (m.path / f"a/f{number}").write_bytes(b"x")
+        emulator.faults(rules=[{"action": "error", "operation": "CreateFile"}])
+        assert errno_of(os.rename, m.path / "a", m.path / "b")
+        emulator.faults()
+        assert sorted(os.listdir(m.path / "a")) == ["f0", "f1", "f2"]
+    assert share.names("a") == {"f0", "f1", "f2"}
+
+
+def test_a_crash_while_a_file_is_created_that_was_written_again_since(share, mount, emulator):
+    """The next mount knows what the earlier one has created, though its times have moved on."""
+    with mount(LATER) as m, (m.path / "file").open("wb", buffering=0) as file:
+        file.write(b"first")
+        os.close(os.dup(file.fileno()))  # a close: the journal has it
+        file.write(b"second")
+        with emulator.counting() as usage:
+            # Created, and then no more.
+            emulator.faults(rules=[{"action": "delay", "operation": "PutRange", "seconds": 30}])
+            fsync = threading.Thread(target=errno_of, args=[os.fsync, file.fileno()])
+            fsync.start()
+            while "file" not in share.names():
+                pass
+            m.kill()
+            fsync.join()
+        assert usage.requests["CreateFile"] == 1
+        assert errno_of(file.close)
+    emulator.faults()
+    with mount() as m:
+        assert os.listdir(m.path) == ["file"]
+        assert (m.path / "file").read_bytes()[:5] == b"first"
+    assert share.names() == {"file"}
