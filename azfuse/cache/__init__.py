@@ -13,6 +13,7 @@ the table may have changed):
     fetches under way        reader.py       the reader; each fetch removes itself
     uploads under way        upload.py       the upload that holds the file's lock
     files with dirty bytes   writeback.py    whoever writes; a final upload takes them off
+    places in flight         transfers.py    each range request, while it travels
     counts                   counters.py     whoever does what is counted
 
 One lock is held across requests: a file's own, because the steps of an

@@ -13,6 +13,7 @@ from azfuse.cache.disktier import DiskTier
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.remote import RemoteFile
+from azfuse.cache.transfers import Transfers
 from azfuse.rest.errors import AzureFilesError
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Reader:
         self,
         cache: BlockCache,
         nursery: trio.Nursery,
-        transfers: trio.CapacityLimiter,
+        transfers: Transfers,
         disk: DiskTier | None = None,
     ) -> None:
         """*disk* is asked before the share, if there is such a tier."""
@@ -190,7 +191,7 @@ class Reader:
                     await self._load(self._disk, content, remote, index)
                     return
                 self._disk.missed()
-            async with self._transfers:
+            async with self._transfers.place(fetch.end - fetch.start):
                 epoch, own = content.epoch, content.own_changes
                 buffer = memoryview(bytearray(fetch.end - fetch.start))
                 facts, received = await remote.read_into(buffer, fetch.start)

@@ -9,6 +9,7 @@ from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, Chunk, FileContent
 from azfuse.cache.remote import RemoteFile
 from azfuse.cache.segments import GATHER_LIMIT, Buffer
+from azfuse.cache.transfers import Transfers
 from azfuse.rest.errors import AzureFilesError, ServiceError, UnsupportedByVersion
 from azfuse.rest.models import Body
 from azfuse.rest.wire import MAX_FILE_BYTES, time_of_etag
@@ -30,7 +31,7 @@ class Upload:
     def __init__(
         self,
         cache: BlockCache,
-        transfers: trio.CapacityLimiter,
+        transfers: Transfers,
         content: FileContent,
         remote: RemoteFile,
         progress: Callable[[], None],
@@ -112,7 +113,7 @@ class Upload:
             if head is None:
                 etag = await remote.create(size, None, 0)
             else:
-                async with self._transfers:
+                async with self._transfers.place(head.length):
                     etag = await remote.create(size, body_of(head), head.length)
                 content.sent(head)
                 self._touch(head)
@@ -177,7 +178,7 @@ class Upload:
 
         async def put(chunk: Chunk) -> None:
             try:
-                async with self._transfers:
+                async with self._transfers.place(0 if chunk.how == "clear" else chunk.length):
                     etag = await self._send(chunk)
                 self._changed(etag)
                 content.sent(chunk)

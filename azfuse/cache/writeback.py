@@ -18,6 +18,7 @@ from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import BLOCK_SIZE, FileContent
 from azfuse.cache.journal import Journal, Record
 from azfuse.cache.remote import RemoteFile
+from azfuse.cache.transfers import Transfers
 from azfuse.cache.upload import Upload
 from azfuse.rest.errors import AzureFilesError
 
@@ -76,7 +77,7 @@ class WriteBack:
         self,
         cache: BlockCache,
         nursery: trio.Nursery,
-        transfers: trio.CapacityLimiter,
+        transfers: Transfers,
         clock: Callable[[], float],
         dirty_expire: float,
         journal: Journal,
@@ -94,7 +95,7 @@ class WriteBack:
         self._pending: dict[CachedFile, None] = {}
         self._uploading: set[CachedFile] = set()
         #: So few at once that whoever asks in the foreground never queues behind hundreds.
-        self._background = trio.CapacityLimiter(transfers.total_tokens)
+        self._background = trio.CapacityLimiter(transfers.large)
         #: Uploads under way, in the background or for who waits, and how those before ended.
         self._running = 0
         self._uploads = 0

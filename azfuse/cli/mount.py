@@ -45,7 +45,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       cache-size, readahead          sizes such as 512M (512M, 32M)
       cache-dir=DIR                  keep content on disk across mounts, too (off)
       disk-cache-size=SIZE           how much of it (10G)
-      max-transfers=N                range requests at once (16)
+      max-transfers=N                range requests at once (16), four times as many small ones
       dirty-expire, retry-timeout    seconds (5, 120)
       writeback[=SECONDS]            close waits for a local journal, upload follows (off; 0.2)
       lease=off|auto|always          keep other writers off while uploading (auto)

@@ -16,6 +16,7 @@ from azfuse.cache.content import FileContent
 from azfuse.cache.disktier import DiskTier
 from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
+from azfuse.cache.transfers import Transfers
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.kernel import Kernel
@@ -131,7 +132,7 @@ class FileSystem(Operations):
                 await self._disk.close()
 
     def _assemble(self, nursery: trio.Nursery) -> None:
-        transfers = trio.CapacityLimiter(self.settings.max_transfers)
+        transfers = Transfers(self.settings.max_transfers)
         reader = Reader(self._cache, nursery, transfers, self._disk)
         self._writeback = WriteBack(
             self._cache,

@@ -33,7 +33,7 @@ class FileSystemSettings:
     cache_size: int = 512 * 1024 * 1024
     #: How far sequential readers are read ahead of.
     readahead: int = 32 * 1024 * 1024
-    #: Range requests in flight at once.
+    #: Range requests in flight at once; four times as many small ones (cache/transfers.py).
     max_transfers: int = 16
     #: Dirty data older than this is uploaded even while its file stays open.
     dirty_expire: float = 5.0

@@ -13,6 +13,7 @@ import pyfuse3
 import trio
 
 from azfuse import __version__
+from azfuse.cache.transfers import most_in_flight
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 #: Kernel requests served at once. pyfuse3's 99 is a limit that calls stuck in a slow
 #: service reach (design notes, 1.4); each 1 MiB write in flight holds 2 MiB.
 MAX_TASKS: Final = 300
-#: Connections beside those for bulk transfers, so that calls about names need not wait.
+#: Connections beside those for range requests, so that calls about names need not wait.
 SPARE_CONNECTIONS: Final = 8
 #: A mount is tried for this many seconds; once it works, `retry-timeout` holds.
 FIRST_CONTACT_TIMEOUT: Final = 10.0
@@ -214,7 +215,7 @@ class Session:
                 login.endpoint,
                 login.credentials,
                 retry=RetryPolicy(timeout=min(options.retry_timeout, FIRST_CONTACT_TIMEOUT)),
-                max_connections=options.max_transfers + SPARE_CONNECTIONS,
+                max_connections=most_in_flight(options.max_transfers) + SPARE_CONNECTIONS,
             )
         except ValueError as error:
             raise MountError(str(error)) from None

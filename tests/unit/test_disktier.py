@@ -18,6 +18,7 @@ from azfuse.cache.diskstore import prepare_directory
 from azfuse.cache.disktier import DiskTier
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
+from azfuse.cache.transfers import Transfers
 from tests.unit.test_transfers import FakeRemote
 
 SIZE = 3 * BLOCK_SIZE + 17
@@ -45,7 +46,7 @@ class Mounted:
         self.remote = remote
         self.tier = tier
         cache = BlockCache(CAPACITY, lambda content: None)
-        self.reader = Reader(cache, nursery, trio.CapacityLimiter(8), tier)
+        self.reader = Reader(cache, nursery, Transfers(8), tier)
         self.content = FileContent(len(remote.data), remote.etag)
 
     async def read(self, offset: int = 0, length: int = SIZE) -> bytes:

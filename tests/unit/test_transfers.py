@@ -26,6 +26,7 @@ from azfuse.cache.journal import Journal
 from azfuse.cache.metadata import Facts
 from azfuse.cache.readahead import Readahead
 from azfuse.cache.reader import Reader
+from azfuse.cache.transfers import Transfers
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.rest.models import Body
 from azfuse.rest.wire import FileAttributes, etag_of_time
@@ -221,7 +222,7 @@ class Scene:
         self.cache = BlockCache(CAPACITY, lambda content: None)
         self.content = FileContent(len(self.seen), self.remote.etag if start else None)
         self.file = CachedFile(self.content, self.remote)
-        transfers = trio.CapacityLimiter(16)
+        transfers = Transfers(16)
         tier = InlineTier() if disk else None
         if tier is not None:
             nursery.start_soon(tier.run)
@@ -510,3 +511,45 @@ def test_others_write_while_one_request_is_under_way():
         ("write", 0, 8, 1), ("flush",), ("read", 16, 8), ("answer", 1, "done"),
         ("answer", 1, "done"), ("others_write", 16, 8, 2), DONE, DONE, ("open",), ("read", 16, 8),
     ])  # fmt: skip
+
+
+async def _in_flight(content: FileContent, remote: FakeRemote) -> int:
+    """Flush *content* to a share that answers nothing; return how many requests it has got."""
+    async with trio.open_nursery() as nursery:
+        cache = BlockCache(1 << 30, lambda content: None)
+        journal = Journal(Path("never-used"), "test")
+        writeback = WriteBack(cache, nursery, Transfers(2), lambda: 0.0, 1e9, journal)
+        file = CachedFile(content, remote)
+        writeback.note(file)
+        nursery.start_soon(writeback.flush, file)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    return len(remote.waiting)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(4096, 8), (65536, 8), (65537, 2)])
+def test_small_ranges_travel_four_times_as_many(length: int, expected: int) -> None:
+    remote = FakeRemote(bytes(20 * 200_000), takes_body=True)
+    content = FileContent(len(remote.data), remote.etag)
+    for number in range(20):
+        content.write(number * 200_000, b"x" * length)
+    assert trio.run(_in_flight, content, remote) == expected
+
+
+async def _reads_in_flight() -> int:
+    """Read twenty large and twenty small pieces of a share that answers nothing."""
+    remote = FakeRemote(bytes(100_000_000), takes_body=True)
+    content = FileContent(len(remote.data), remote.etag)
+    async with trio.open_nursery() as nursery:
+        reader = Reader(BlockCache(1 << 30, lambda content: None), nursery, Transfers(2))
+        for length, first in ((200_000, 0), (4096, 50_000_000)):
+            for number in range(1, 21):
+                where = first + number * 2_000_000
+                nursery.start_soon(reader.read, content, remote, Readahead(0), where, length)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    return len(remote.waiting)
+
+
+def test_small_reads_do_not_wait_for_large_ones() -> None:
+    assert trio.run(_reads_in_flight) == 2 + 8

@@ -13,6 +13,7 @@ import trio.testing
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.content import FileContent
 from azfuse.cache.journal import Journal, Record
+from azfuse.cache.transfers import Transfers
 from azfuse.cache.writeback import CachedFile, WriteBack
 from tests.unit.test_transfers import FakeRemote
 
@@ -55,7 +56,7 @@ async def machine(path: Path, data: bytes | None = b"") -> AsyncIterator[Machine
     journal = Journal(path, "one")
     async with trio.open_nursery() as nursery:
         cache = BlockCache(1 << 30, lambda content: None)
-        limiter = trio.CapacityLimiter(8)
+        limiter = Transfers(8)
         writeback = WriteBack(
             cache, nursery, limiter, trio.current_time, 3600.0, journal, delay=3600.0
         )
