@@ -17,8 +17,8 @@ import os
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -77,8 +77,8 @@ class _Transaction:
 class Journal:
     """The records of one mount, and those that mounts before it left behind.
 
-    Every method that touches the disk raises OSError. `run` must be running where
-    anything is to be written.
+    Every method that touches the disk raises OSError. Whatever is to be written is
+    asked for within `running`.
     """
 
     def __init__(self, path: Path, owner: str) -> None:
@@ -163,17 +163,30 @@ class Journal:
             if transaction.changes:
                 await transaction.done.wait()
 
-    async def run(self) -> None:
-        """Write what was asked for, until cancelled; then write the rest."""
-        try:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write what is asked for in the block, and at its end the rest.
+
+        A cancellation of all around it ends the block, but not the writing: what cannot
+        be uploaded on the way out is still to be kept.
+        """
+        life = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run, life)
+            try:
+                yield
+            finally:
+                life.cancel()
+
+    async def _run(self, life: trio.CancelScope) -> None:
+        with life:
             while True:
                 await self._wanted.wait()
                 await self._write()
-        finally:
-            with trio.CancelScope(shield=True):
-                while self._wanted.is_set():
-                    await self._write()
-                await trio.to_thread.run_sync(self._close, limiter=self._one)
+        with trio.CancelScope(shield=True):
+            while self._wanted.is_set():
+                await self._write()
+            await trio.to_thread.run_sync(self._close, limiter=self._one)
 
     async def _enter(self, change: Callable[[sqlite3.Connection], None]) -> None:
         transaction = self._enter_soon(change)

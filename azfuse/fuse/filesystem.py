@@ -97,9 +97,12 @@ class FileSystem(Operations):
         await self.tree.open_root()
         await self.space.prefetch()
         with self._state.held(self._instance):
-            async with self._disk_tier_open(), trio.open_nursery() as nursery:
+            async with (
+                self._disk_tier_open(),
+                self._journal.running(),
+                trio.open_nursery() as nursery,
+            ):
                 self._assemble(nursery)
-                nursery.start_soon(self._journal.run)
                 nursery.start_soon(self._writeback.run)
                 if self._disk is not None:
                     nursery.start_soon(self._disk.run)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +20,8 @@ from azfuse.cache.journal import Journal, Record
 @asynccontextmanager
 async def running(path: Path, owner: str) -> AsyncIterator[Journal]:
     journal = Journal(path, owner)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(journal.run)
+    async with journal.running():
         yield journal
-        nursery.cancel_scope.cancel()
 
 
 def record(number: int, note: str = "note", moment: float = 1.0) -> Record:
@@ -91,6 +90,22 @@ async def test_what_nobody_waits_for_is_written_when_it_ends(tmp_path):
         journal.note(record(1, "moved"))
     (found,) = await Journal(tmp_path / "journal", "two").left_behind(nobody)
     assert found.note == "moved"
+
+
+@pytest.mark.anyio
+async def test_an_end_by_cancellation_still_keeps_what_is_put_on_the_way_out(tmp_path):
+    """A background task broke: what the drain then cannot upload is to be kept all the same."""
+    with trio.CancelScope() as everything:
+        async with running(tmp_path / "journal", "one") as journal:
+            everything.cancel()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True), trio.fail_after(5):
+                    await trio.testing.wait_all_tasks_blocked()
+                    await journal.put(record(1), [(0, b"abc")], replace=True)
+    (found,) = await Journal(tmp_path / "journal", "two").left_behind(nobody)
+    assert found == record(1)
 
 
 @pytest.mark.anyio

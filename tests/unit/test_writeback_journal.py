@@ -54,13 +54,12 @@ class Machine:
 @asynccontextmanager
 async def machine(path: Path, data: bytes | None = b"") -> AsyncIterator[Machine]:
     journal = Journal(path, "one")
-    async with trio.open_nursery() as nursery:
+    async with journal.running(), trio.open_nursery() as nursery:
         cache = BlockCache(1 << 30, lambda content: None)
         limiter = Transfers(8)
         writeback = WriteBack(
             cache, nursery, limiter, trio.current_time, 3600.0, journal, delay=3600.0
         )
-        nursery.start_soon(journal.run)
         yield Machine(journal, writeback, Remote(data))
         nursery.cancel_scope.cancel()
 
