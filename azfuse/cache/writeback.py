@@ -8,7 +8,7 @@ waits until everything is in the journal, and the upload follows.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -68,6 +68,10 @@ class CachedFile:
         self.record: Record | None = None
         #: The cuts that were made when the record was last written, -1 where it may be incomplete.
         self.kept_cuts = -1
+
+
+#: A file that could not be uploaded, and why.
+Failure = tuple[CachedFile, AzureFilesError | OSError]
 
 
 class WriteBack:
@@ -174,7 +178,8 @@ class WriteBack:
             or self._journal.bytes_of(before.id) > 2 * content.dirty_bytes + SLACK_BYTES
         )
         runs = content.to_journal(everything=whole)
-        if not (whole or runs) and before == replace(record, moment=before.moment if before else 0):
+        nothing_new = not whole and not runs
+        if before is not None and nothing_new and replace(record, moment=before.moment) == before:
             return
         file.record, file.kept_cuts = record, -1
         await self._journal.put(record, runs, replace=whole)
@@ -268,9 +273,9 @@ class WriteBack:
                 await self._news.wait()
             await trio.sleep(_LOOK_PAUSE)
 
-    async def drain(self) -> list[tuple[CachedFile, BaseException]]:
-        """Upload everything; return the files that could not be uploaded, with the errors."""
-        failed: list[tuple[CachedFile, BaseException]] = []
+    async def flush_all(self, files: Iterable[CachedFile]) -> list[Failure]:
+        """Flush many files side by side; return those that failed, with the errors."""
+        failed: list[Failure] = []
 
         async def attempt(file: CachedFile) -> None:
             try:
@@ -278,14 +283,21 @@ class WriteBack:
             except UPLOAD_ERRORS as error:
                 failed.append((file, error))
 
+        async with trio.open_nursery() as nursery:
+            for file in files:
+                nursery.start_soon(attempt, file)
+        await self._journal.settled(durable=True)
+        return failed
+
+    async def drain(self) -> list[Failure]:
+        """Upload everything; return the files that could not be uploaded, with the errors."""
+        failed: list[Failure] = []
         while waiting := [
             file
             for file in self._pending
             if not file.scratch and all(file is not other for other, _ in failed)
         ]:
-            async with trio.open_nursery() as nursery:
-                for file in waiting:
-                    nursery.start_soon(attempt, file)
+            failed += await self.flush_all(waiting)
         return failed
 
     def stats(self) -> dict[str, object]:

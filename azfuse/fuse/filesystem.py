@@ -17,7 +17,7 @@ from azfuse.cache.disktier import DiskTier
 from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
 from azfuse.cache.transfers import Transfers
-from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.cache.writeback import CachedFile, Failure, WriteBack
 from azfuse.fuse.files import Files
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
@@ -241,7 +241,7 @@ class FileSystem(Operations):
                 if inode.hidden and inode.facts is not None:
                     nursery.start_soon(self.namespace.discard_hidden, inode)
 
-    async def _drain_patiently(self) -> list[tuple[CachedFile, BaseException]]:
+    async def _drain_patiently(self) -> list[Failure]:
         """Upload everything, waiting for others' leases as a program would; return the rest."""
         until = trio.current_time() + self.settings.lease_wait
         while True:

@@ -133,7 +133,6 @@ class Knowledge:
             content = inode.file.content
             self._cache.touch(content, content.forget_clean())
             content.continuous = False  # what an upload under way makes clean as well
-            content.doubt_holes()
             self.kernel.forget_content(inode, resized=True)
 
     # -- names --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pyfuse3
 import trio
 
 from azfuse.cache.metadata import Facts
-from azfuse.cache.writeback import UPLOAD_ERRORS, CachedFile, WriteBack
+from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
@@ -27,7 +27,6 @@ from azfuse.rest.wire import MAX_PATH, FileAttributes
 log = logging.getLogger(__name__)
 
 _RENAME_NOREPLACE = pyfuse3.RENAME_NOREPLACE
-_RENAME_EXCHANGE = pyfuse3.RENAME_EXCHANGE
 
 
 class Namespace:
@@ -338,20 +337,9 @@ class Namespace:
             if target is not None or not self._writeback.delays:
                 await self._writeback.flush(source.file)
             return
-        errors: list[AzureFilesError | OSError] = []
-
-        async def flush(file: CachedFile) -> None:
-            try:
-                await self._writeback.flush(file)
-            except UPLOAD_ERRORS as error:
-                errors.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for file in self._below(source):
-                if file.record is not None:
-                    nursery.start_soon(flush, file)
-        if errors:
-            raise errors[0]
+        kept = [file for file in self._below(source) if file.record is not None]
+        if kept and (failed := await self._writeback.flush_all(kept)):
+            raise failed[0][1]
 
     def _move_here(self, source: Inode, new_parent: Inode, new_name: str) -> None:
         """Move a file that the share does not have yet."""

@@ -39,8 +39,8 @@ class Restorer:
         self._writeback = writeback
         self._new_file = new_file
 
-    async def restore(self, alive: Callable[[str], bool]) -> int:
-        """Take up the records of mounts that are not *alive* any more; return how many.
+    async def restore(self, alive: Callable[[str], bool]) -> None:
+        """Take up the records of mounts that are not *alive* any more.
 
         What cannot be taken up now stays in the journal for the next mount.
         """
@@ -48,20 +48,18 @@ class Restorer:
             records = await self._journal.left_behind(alive)
         except OSError as error:
             log.warning("data of an earlier mount waits, but %s", error.strerror)
-            return 0
-        done = 0
+            return
         for record in records:
             try:
-                done += await self._take_up(record)
+                await self._take_up(record)
             except (AzureFilesError, OSError, ValueError) as error:
                 log.warning("data of an earlier mount stays in the journal: %s", error)
-        return done
 
-    async def _take_up(self, record: Record) -> bool:
+    async def _take_up(self, record: Record) -> None:
         note = Note.read(record.note)
         root = self._tree.root.path
         if root and not note.path.startswith(root + "/"):
-            return False  # a mount of another directory of the share will see it
+            return  # a mount of another directory of the share will see it
         *directories, name = note.path.removeprefix(root).strip("/").split("/")
         parent = await self._directory(directories)
         found = await self._tree.lookup(parent, name) if parent is not None else None
@@ -85,7 +83,6 @@ class Restorer:
             await self._writeback.keep(inode.file)
         log.info("%s: %d bytes of an earlier mount will be uploaded", inode.path,
                  inode.file.content.dirty_bytes)  # fmt: skip
-        return True
 
     async def _directory(self, names: list[str]) -> Inode | None:
         """Return the directory at *names* below the root, None where there is none."""

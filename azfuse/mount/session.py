@@ -26,6 +26,7 @@ from azfuse.mount.registry import Record, Registry
 from azfuse.mount.sas_file import watch_expiry
 from azfuse.mount.taskdump import dump_tasks
 from azfuse.mount.tuning import tune
+from azfuse.mount.units import plural
 from azfuse.mount.unmount import detach_device
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError
@@ -313,19 +314,15 @@ class Session:
             log.critical("NOT SAVED: %s: %d bytes are lost: %s", file.path, file.size, file.error)
         if lost:
             raise MountError(
-                f"{_files(lost)} could not be saved and lost data, {lost[0].path!r} first: "
-                f"{lost[0].error}"
+                f"{plural(len(lost), 'file', 'files')} could not be saved and lost data, "
+                f"{lost[0].path!r} first: {lost[0].error}"
             )
         if kept:
             raise MountError(
-                f"{_files(kept)} could not be uploaded; the data is kept in "
+                f"{plural(len(kept), 'file', 'files')} could not be uploaded; the data is kept in "
                 f"{self._plan.settings.state_dir} and goes up with the next mount of the share "
                 f"({kept[0].path!r}: {kept[0].error})"
             )
-
-
-def _files(files: Sequence[UnsavedFile]) -> str:
-    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 @contextmanager
