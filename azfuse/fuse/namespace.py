@@ -1,12 +1,9 @@
-"""Changes to the tree: create, remove, rename. Each is one request wherever it can be."""
+"""Changes to the tree: create and rename; `removal.py` removes. One request wherever it can be."""
 
 import errno
-import logging
 import os
-import secrets
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 
 import pyfuse3
 import trio
@@ -18,18 +15,17 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
-from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
-from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
+from azfuse.fuse.remote_file import InodeFile, changed, leased
+from azfuse.fuse.removal import Removal, has_record
+from azfuse.fuse.tree import Tree, attributes_of
+from azfuse.rest.errors import ServiceError
 from azfuse.rest.models import SmbSettings, Written
-from azfuse.rest.wire import MAX_PATH, FileAttributes
-
-log = logging.getLogger(__name__)
+from azfuse.rest.wire import MAX_PATH
 
 _RENAME_NOREPLACE = pyfuse3.RENAME_NOREPLACE
 
 
-class Namespace:
+class Namespace(Removal):
     """Creates, removes and renames entries, on the share and in the tree."""
 
     def __init__(
@@ -42,12 +38,8 @@ class Namespace:
         instance: str,
     ) -> None:
         """*now* gives Unix nanoseconds; *instance* marks this mount's hidden files."""
-        self._tree = tree
-        self._writeback = writeback
-        self._leases = leases
+        super().__init__(tree, writeback, leases, now, instance)
         self._new_file = new_file
-        self._now = now
-        self._instance = instance
 
     # -- making -------------------------------------------------------------------------
 
@@ -148,135 +140,6 @@ class Namespace:
         if len(parent.path) + 1 + len(name) > MAX_PATH:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
-    # -- removing -----------------------------------------------------------------------
-
-    async def unlink(self, parent: Inode, name: str) -> None:
-        """Remove a file or a link; one that is open lives on under a hidden name."""
-        inode = await self._tree.lookup(parent, name)
-        if inode is None:
-            raise FileNotFoundError(errno.ENOENT, "no such entry")
-        if inode.is_directory:
-            raise IsADirectoryError(errno.EISDIR, "is a directory")
-        kept = inode.file is not None and inode.file.record is not None
-        async with self._quiet(inode):
-            if inode.is_local and not inode.handles:
-                self._removed(inode)  # its upload has failed so far
-            elif inode.handles:
-                await self._hide(inode)
-            else:
-                await self._delete(inode)
-                self._removed(inode)
-        if kept:
-            await self._writeback.settled()  # or it would come back after a crash
-        self._tree.changed(parent, self._now())
-
-    def _removed(self, inode: Inode) -> None:
-        self._tree.vanish(inode)
-        inode.ctime = self._now()
-        if inode.file is not None and not inode.handles:
-            self._writeback.forget(inode.file)
-
-    async def _delete(self, inode: Inode) -> None:
-        tree = self._tree
-        if FileAttributes.READ_ONLY in attributes_of(inode):
-            await make_writable(tree, inode)
-
-        async def delete(lease_id: str | None) -> None:
-            await tree.file.delete_file(inode.path, lease_id=lease_id)
-
-        try:
-            await leased(tree, inode, delete)
-        except ServiceError as error:
-            if error.code in NOT_FOUND:
-                tree.lost(inode)
-            if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
-                raise
-            # Somebody else made it read-only since we last looked.
-            await make_writable(tree, inode)
-            await leased(tree, inode, delete)
-        tree.moved_bytes += inode.size
-        await self._leases.deleted(inode)
-
-    async def _hide(self, inode: Inode) -> None:
-        """Give a file that is open a name that nobody sees, until its last close.
-
-        Costs nothing for a file that did not reach the share.
-        """
-        tree = self._tree
-        name = f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
-        root = tree.root
-        written, asked, file_id = None, tree.clock(), inode.file_id
-        if not inode.is_local:
-            target = f"{root.path}/{name}" if root.path else name
-            await self._leases.give_back(inode)
-            written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
-        tree.vanish(inode)
-        inode.hidden = True
-        inode.parent, inode.name = root, name
-        if inode.file is not None:
-            inode.file.scratch = True
-            self._writeback.renote(inode.file)
-        if written is not None:
-            changed(tree, inode, written, asked)
-        inode.ctime = self._now()
-
-    async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
-        """Give a hidden file its name back: nothing has taken its place."""
-        tree = self._tree
-        path = f"{parent.path}/{name}" if parent.path else name
-        written, asked = None, tree.clock()
-        if not inode.is_local:
-            try:
-                written = await tree.file.rename_file(
-                    inode.path, path, expected_file_id=inode.file_id
-                )
-            except AzureFilesError as error:
-                log.warning("%s is removed, though its replacement failed: %s", path, error)
-                return
-        inode.hidden = inode.gone = False
-        if inode.file is not None:
-            inode.file.scratch = False
-        tree.attach(inode, parent, name)
-        tree.table.add(inode)
-        if written is not None:
-            changed(tree, inode, written, asked, name=name)
-
-    async def discard_hidden(self, inode: Inode) -> None:
-        """Forget an inode that was unlinked while open, after its last close."""
-        if inode.file is not None:
-            self._writeback.forget(inode.file)
-        if not inode.is_local:
-            try:
-                await self._delete(inode)
-            except AzureFilesError as error:
-                if not (isinstance(error, ServiceError) and error.code in NOT_FOUND):
-                    log.warning(
-                        "%s is left on the share; the next mount removes it: %s", inode.name, error
-                    )
-        self._tree.forget(inode)
-
-    async def rmdir(self, parent: Inode, name: str) -> None:
-        """Remove an empty directory."""
-        inode = await self._tree.lookup(parent, name)
-        if inode is None:
-            raise FileNotFoundError(errno.ENOENT, "no such entry")
-        if not inode.is_directory:
-            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
-        await self._remove_directory(inode)
-        self._tree.changed(parent, self._now())
-
-    async def _remove_directory(self, inode: Inode) -> None:
-        if any(child.is_local for child in inode.children.values()):
-            raise OSError(errno.ENOTEMPTY, "directory not empty")
-        await self._tree.settled(inode)
-        try:
-            await self._tree.directory.delete_directory(inode.path)
-        except ServiceError as error:
-            if error.code in NOT_FOUND:
-                self._tree.lost(inode)
-            raise
-        self._tree.vanish(inode)
-
     # -- renaming -----------------------------------------------------------------------
 
     async def rename(
@@ -299,7 +162,7 @@ class Namespace:
                 raise FileExistsError(errno.EEXIST, "the target exists")
             _check_types(source, target)
         await self._ready_to_move(source, target)
-        kept = target is not None and target.file is not None and target.file.record is not None
+        kept = target is not None and has_record(target)
         async with self._quiet(source, target):
             if source.is_local and target is None and source.file is not None:
                 self._move_here(source, new_parent, new_name)
@@ -347,17 +210,6 @@ class Namespace:
         self._tree.detach(source)
         self._tree.attach(source, new_parent, new_name)
         source.ctime = self._now() // 100 * 100
-
-    def _below(self, source: Inode) -> list[CachedFile]:
-        """Return the file of *source*, or those below it that wait to be uploaded."""
-        if not source.is_directory:
-            return [source.file] if source.file is not None else []
-        files = []
-        for file in self._writeback.pending:
-            remote = file.remote
-            if isinstance(remote, InodeFile) and source in remote.inode.ancestors():
-                files.append(file)
-        return files
 
     async def _make_room(self, target: Inode | None) -> bool:
         """Prepare for *target* to be replaced; say whether the service is to replace it."""
@@ -423,34 +275,6 @@ class Namespace:
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
 
-    @asynccontextmanager
-    async def _quiet(self, *inodes: Inode | None) -> AsyncIterator[None]:
-        """Keep uploads of *inodes*, and of all files below them, from running meanwhile.
-
-        The lock of each file is held across the requests of the change: an upload
-        that still went to the old name could end in another file.
-        """
-        moving = {inode for inode in inodes if inode is not None}
-        files = {file for inode in moving for file in self._below(inode)}
-        async with AsyncExitStack() as stack:
-            for file in _in_order(files):
-                await stack.enter_async_context(file.lock)
-            yield
-
-    # -- what earlier mounts left --------------------------------------------------------
-
-    async def clear_hidden(self, dead: Callable[[str], bool]) -> None:
-        """Delete hidden files of mounts that *dead* says are no longer there."""
-        tree = self._tree
-        page = await tree.directory.list_directories_and_files(tree.root.path, prefix=HIDDEN_PREFIX)
-        for entry in page.entries:
-            instance = entry.name.removeprefix(HIDDEN_PREFIX).partition("-")[0]
-            if entry.is_directory or not dead(instance):
-                continue
-            path = f"{tree.root.path}/{entry.name}" if tree.root.path else entry.name
-            await tree.file.delete_file(path)
-            log.info("removed %s, left behind by an earlier mount", entry.name)
-
 
 def _check_types(source: Inode, target: Inode) -> None:
     """Raise what rename(2) says where a directory and a non-directory meet."""
@@ -458,8 +282,3 @@ def _check_types(source: Inode, target: Inode) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if target.is_directory and not source.is_directory:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-
-
-def _in_order(files: Iterable[CachedFile]) -> list[CachedFile]:
-    """Return *files* in the one order in which several locks may be taken."""
-    return sorted(files, key=id)
