@@ -12,6 +12,7 @@ the table may have changed):
     blocks on local disk     disktier.py     a task that writes what readers and last closes offer
     fetches under way        reader.py       the reader; each fetch removes itself
     uploads under way        upload.py       the upload that holds the file's lock
+    records of the journal   journal.py      `writeback.py`, one task writes them to disk
     files with dirty bytes   writeback.py    whoever writes; a final upload takes them off
     places in flight         transfers.py    each range request, while it travels
     counts                   counters.py     whoever does what is counted
