@@ -167,7 +167,10 @@ class Namespace(Removal):
             if source.is_local and target is None and source.file is not None:
                 self._move_here(source, new_parent, new_name)
             else:
-                await self._replace(source, target, new_parent, new_name)
+                # An open target goes in two steps: between them only the journal has it.
+                leaving = target if target is not None and not target.handles else None
+                async with self._leaving(leaving):
+                    await self._replace(source, target, new_parent, new_name)
         for file in self._below(source):
             kept = kept or file.record is not None
             self._writeback.renote(file)

@@ -31,9 +31,11 @@ class Note:
     attributes_pending: bool
     mtime_pinned: bool
     xattrs: Mapping[str, str]
+    #: It is about to be removed, or replaced: where that has happened, nobody wants it back.
+    leaving: bool = False
 
     @classmethod
-    def of(cls, inode: Inode, born: int) -> "Note":
+    def of(cls, inode: Inode, born: int, *, leaving: bool) -> "Note":
         """Note what is so of *inode* now."""
         posix = inode.posix
         return cls(
@@ -50,6 +52,7 @@ class Note:
             attributes_pending=inode.attributes_pending,
             mtime_pinned=inode.mtime_pinned,
             xattrs=dict(inode.xattrs),
+            leaving=leaving,
         )
 
     @classmethod

@@ -44,6 +44,8 @@ class InodeFile:
         self._relies_on: str | None = None
         #: The creation time to create the file with, once the journal has noted it.
         self.born: int | None = None
+        #: The file is about to be removed, or replaced.
+        self.leaving = False
 
     @property
     def inode(self) -> Inode:
@@ -204,7 +206,7 @@ class InodeFile:
         if self._inode.hidden:
             return None
         self.born = self._creation_time
-        return Note.of(self._inode, self.born).text()
+        return Note.of(self._inode, self.born, leaving=self.leaving).text()
 
     @property
     def _creation_time(self) -> int:

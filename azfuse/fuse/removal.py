@@ -44,7 +44,7 @@ class Removal:
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
         kept = has_record(inode)
-        async with self._quiet(inode):
+        async with self._quiet(inode), self._leaving(inode):
             if inode.is_local and not inode.handles:
                 self._removed(inode)  # its upload has failed so far
             elif inode.handles:
@@ -175,6 +175,26 @@ class Removal:
             if isinstance(remote, InodeFile) and source in remote.inode.ancestors():
                 files.append(file)
         return files
+
+    @asynccontextmanager
+    async def _leaving(self, inode: Inode | None) -> AsyncIterator[None]:
+        """Have the journal know that *inode* is about to be removed, or replaced, in the block.
+
+        If the driver dies once the share has done that, it is not brought back beside
+        whatever has taken its place.
+        """
+        file = inode.file if inode is not None else None
+        if file is None or file.record is None or not isinstance(file.remote, InodeFile):
+            yield
+            return
+        file.remote.leaving = True
+        self._writeback.renote(file)
+        await self._writeback.settled()
+        try:
+            yield
+        finally:
+            file.remote.leaving = False
+            self._writeback.renote(file)
 
     @asynccontextmanager
     async def _quiet(self, *inodes: Inode | None) -> AsyncIterator[None]:

@@ -64,7 +64,13 @@ class Restorer:
         parent = await self._directory(directories)
         found = await self._tree.lookup(parent, name) if parent is not None else None
         runs = await self._journal.take_over(record.id)
-        if note.file_id and found is not None and found.file_id == note.file_id:
+        in_place = found is not None and _is_noted(found, note)
+        missing = found is None and note.file_id == 0  # the share never had it
+        if note.leaving and parent is not None and not in_place and not missing:
+            log.info("%s was being removed, and is", note.path)
+            self._journal.forget(record.id)
+            return
+        if in_place and found is not None and note.file_id:
             inode = found
         else:
             inode = await self._make(note, parent, name, found)
@@ -98,7 +104,7 @@ class Restorer:
     ) -> Inode:
         """Make the inode of a file that is to be created, in its place or beside it."""
         tree = self._tree
-        if found is not None and not note.file_id and _is_ours(found, note):
+        if found is not None and not note.file_id and _is_noted(found, note):
             # The earlier mount had begun: what it created is replaced by the whole.
             tree.vanish(found)
             tree.table.drop(found)
@@ -129,8 +135,10 @@ class Restorer:
             count += 1
 
 
-def _is_ours(found: Inode, note: Note) -> bool:
-    """Say whether *found* is what the noted mount had created before it ended."""
+def _is_noted(found: Inode, note: Note) -> bool:
+    """Say whether *found* is the noted file, or what its mount had created before it ended."""
+    if note.file_id:
+        return found.file_id == note.file_id
     facts = found.facts
     return (
         facts is not None

@@ -3,13 +3,16 @@
 import errno
 import os
 import sqlite3
+import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.mount.harness import errno_of, run
+from tests.mount.harness import PATIENCE, errno_of, run
 
 MIB = 1024 * 1024
 #: Nothing goes up by itself while a test looks.
@@ -24,6 +27,12 @@ def records(tmp_path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM records").fetchone()[0])
     finally:
         database.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def test_a_close_asks_the_share_nothing(share, mount, emulator, tmp_path):
@@ -242,6 +251,37 @@ def test_a_rename_that_fails_costs_nobody_the_target(share, mount, emulator):
         assert (again.path / "target").read_bytes() == b"target"
     assert share.read("target") == b"target"
     assert share.read("source") == b"source"
+
+
+@pytest.mark.parametrize("how", ["unlink", "rename"])
+def test_a_crash_while_a_file_is_removed_leaves_no_copy_of_it(share, mount, emulator, how):
+    """The share has done it, its answer was lost, and the driver dies before it asks again."""
+    operation = {"unlink": "DeleteFile", "rename": "RenameFile"}[how]
+    share.write("file", b"a" * 5000)
+    share.write("other", b"new")
+    with mount(LATER) as m:
+        m.expected.append("try 1 failed")
+        with (m.path / "file").open("r+b") as file:
+            file.write(b"pending")
+        emulator.faults(rules=[
+            {"action": "reset-after", "operation": operation, "times": 1},
+            {"action": "delay", "operation": operation, "after": 1, "seconds": 60},
+        ])  # fmt: skip
+        doomed = {"unlink": ["unlink", m.path / "file"],
+                  "rename": ["mv", "-fT", m.path / "other", m.path / "file"]}[how]  # fmt: skip
+        program = subprocess.Popen(doomed, stderr=subprocess.DEVNULL)
+        try:
+            left = {"unlink": {"other"}, "rename": {"file"}}[how]
+            wait_until(lambda: share.names() == left)
+        finally:
+            m.kill()
+            program.wait(PATIENCE)
+    emulator.faults()
+    with mount() as m:
+        m.expected.append("try 1 failed")  # one log for both
+        assert set(os.listdir(m.path)) == left
+    assert share.names() == left
+    assert share.read(left.pop()) == b"new"
 
 
 def test_a_pending_file_that_was_replaced_does_not_come_back(share, mount):
