@@ -1,7 +1,8 @@
 """How much file content is in memory, and which of it goes first when there is too much."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from azfuse.cache.content import FileContent
 
@@ -14,16 +15,27 @@ class BlockCache:
     whatever is oldest at the moment something is added, dirty or not.
     """
 
-    def __init__(self, capacity: int, on_empty: Callable[[FileContent], None]) -> None:
-        """*capacity* is bytes; *on_empty* is told of a file whose last block was evicted."""
+    def __init__(
+        self,
+        capacity: int,
+        on_empty: Callable[[FileContent], None],
+        on_evicted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """*capacity* is bytes; *on_empty* is told of a file whose last block was evicted.
+
+        *on_evicted* is called when a round of evictions is over.
+        """
         self.capacity = capacity
         #: Writers wait above this many dirty bytes, so that reads keep half of the cache.
         self.dirty_limit = capacity // 2
         self.used = 0
+        #: Bytes of buffers that downloads under way will fill.
+        self.reserved = 0
         self.dirty = 0
         #: Clean bytes dropped for want of room.
         self.evicted = 0
         self._on_empty = on_empty
+        self._on_evicted = on_evicted
         self._order: OrderedDict[tuple[int, int], tuple[FileContent, int, int]] = OrderedDict()
 
     @property
@@ -53,14 +65,30 @@ class BlockCache:
         content.dirty_bytes = 0
         self.touch(content, indexes)
 
+    @contextmanager
+    def room_for(self, length: int) -> Iterator[None]:
+        """Count *length* bytes that are on their way as if they were there."""
+        self.reserved += length
+        self.evict()
+        try:
+            yield
+        finally:
+            self.reserved -= length
+
     def evict(self) -> None:
         """Drop clean bytes, least recently used first, once there are more than the capacity.
 
         Goes a sixteenth below it, so that the walk is not made for every block.
         """
-        if self.used <= self.capacity:
+        # In a small cache what just arrived would make room for what is on its way, and be
+        # fetched again for who waits for it.
+        capacity = self.capacity - min(self.reserved, self.capacity // 2)
+        if self.used <= capacity:
             return
-        enough = self.capacity - self.capacity // 16
+        self._evict_down_to(capacity - self.capacity // 16)
+        self._on_evicted()
+
+    def _evict_down_to(self, enough: int) -> None:
         for (_, index), (content, total, dirty) in list(self._order.items()):
             if self.used <= enough:
                 return

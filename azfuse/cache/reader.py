@@ -191,10 +191,12 @@ class Reader:
                     await self._load(self._disk, content, remote, index)
                     return
                 self._disk.missed()
-            async with self._transfers.place(fetch.end - fetch.start):
-                epoch, own = content.epoch, content.own_changes
-                buffer = memoryview(bytearray(fetch.end - fetch.start))
-                facts, received = await remote.read_into(buffer, fetch.start)
+            length = fetch.end - fetch.start
+            async with self._transfers.place(length):
+                with self._cache.room_for(length):
+                    epoch, own = content.epoch, content.own_changes
+                    buffer = memoryview(bytearray(length))
+                    facts, received = await remote.read_into(buffer, fetch.start)
             self.counters.fetches += 1
             self.counters.bytes_fetched += received
             self.counters.bytes_ahead += received if ahead else 0

@@ -1,5 +1,6 @@
 """One upload of one file: create it, set its length, put its dirty ranges, settle the rest."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -171,7 +172,7 @@ class Upload:
     async def _put(self, chunks: list[Chunk]) -> None:
         """Bring all *chunks* to the share in parallel; raise the first error after all have ended.
 
-        Zeros that the share has already count as sent once the others are.
+        The list is emptied. Zeros that the share has already count as sent once the others are.
         """
         content = self._content
         errors: list[AzureFilesError | OSError] = []
@@ -190,14 +191,17 @@ class Upload:
                 content.put_back(chunk)
 
         there = [chunk for chunk in chunks if chunk.how == "skip"]
-        travelling = [chunk for chunk in chunks if chunk.how != "skip"]
+        travelling = deque(chunk for chunk in chunks if chunk.how != "skip")
+        # What was sent may be evicted, while the last of many chunks is still on its way: it
+        # must not be held here.
+        chunks.clear()
         try:
             if len(travelling) == 1:
-                await put(travelling[0])
+                await put(travelling.popleft())
             elif travelling:
                 async with trio.open_nursery() as nursery:
-                    for chunk in travelling:
-                        nursery.start_soon(put, chunk)
+                    while travelling:
+                        nursery.start_soon(put, travelling.popleft())
             if errors:
                 raise errors[0]
             for chunk in there:

@@ -55,6 +55,34 @@ def test_nothing_is_evicted_up_to_the_capacity():
     assert cache.used == 4 * BLOCK
 
 
+def test_downloads_under_way_are_made_room_for():
+    cache = BlockCache(8 * BLOCK, lambda content: None)
+    content = FileContent(10 * BLOCK)
+    for index in range(8):
+        fill(cache, content, index)
+    with cache.room_for(3 * BLOCK):
+        assert blocks(content) == [4, 5, 6, 7]
+        fill(cache, content, 0)
+        cache.evict()
+        assert cache.used == 5 * BLOCK
+    for index in range(3):
+        fill(cache, content, index)
+    cache.evict()
+    assert cache.used == 7 * BLOCK
+
+
+def test_downloads_under_way_leave_half_of_the_cache_to_what_is_there():
+    cache = BlockCache(4 * BLOCK, lambda content: None)
+    content = FileContent(10 * BLOCK)
+    for index in range(4):
+        fill(cache, content, index)
+    with cache.room_for(100 * BLOCK):
+        assert blocks(content) == [3]  # a sixteenth below
+        fill(cache, content, 0)
+        cache.evict()
+        assert blocks(content) == [0, 3]
+
+
 def test_dirty_bytes_stay():
     emptied: list[FileContent] = []
     cache = BlockCache(2 * BLOCK, emptied.append)
