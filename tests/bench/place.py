@@ -143,7 +143,13 @@ class Place:
             _DROP_CACHES.write_text("3\n")
         where = store.root if isinstance(store, DirectoryStore) else self.service.directory
         for path in where.rglob("*"):
-            if path.is_file():
-                with path.open("rb", buffering=0) as file:
-                    while file.read(1024 * 1024):
-                        pass
+            # The service may just be deleting it.
+            with contextlib.suppress(FileNotFoundError):
+                _read_through(path)
+
+
+def _read_through(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb", buffering=0) as file:
+            while file.read(1024 * 1024):
+                pass
