@@ -19,6 +19,7 @@ from azfuse.cache.journal import Journal
 from azfuse.cache.reader import Reader
 from azfuse.cache.transfers import Transfers
 from azfuse.cache.writeback import CachedFile, Failure, WriteBack
+from azfuse.fuse.directories import Directories
 from azfuse.fuse.files import Files
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
@@ -161,17 +162,29 @@ class FileSystem(Operations):
             time.time_ns,
             self.kernel.forget_attributes,
         )
+        self.directories = Directories(
+            self.tree, nursery, self.settings.writeback, self.tree.forget
+        )
         self.namespace = Namespace(
             self.tree,
             self._writeback,
             self._leases,
+            self.directories,
             self.files.new_file,
             time.time_ns,
             self._instance,
         )
-        self.setter = Setter(self.tree, self.files, self._leases, self._writeback, time.time_ns)
+        self.setter = Setter(
+            self.tree, self.files, self._leases, self._writeback, self.directories, time.time_ns
+        )
         self.user_attributes = UserAttributes(self.tree, self._leases, self._writeback)
-        self._restorer = Restorer(self.tree, self._journal, self._writeback, self.files.new_file)
+        self._restorer = Restorer(
+            self.tree,
+            self._journal,
+            self._writeback,
+            self.files.new_file,
+            self.namespace.mkdir,
+        )
         self.sections |= {
             "share": self.space.stats,
             "reads": reader.stats,
@@ -215,7 +228,11 @@ class FileSystem(Operations):
             for file in self._writeback.pending
             if file.error is not None
         ]
-        return {**self._writeback.stats(), "failing": failing}
+        return {
+            **self._writeback.stats(),
+            "dirtyDirectories": len(self.directories),
+            "failing": failing,
+        }
 
     def _open_stats(self) -> dict[str, object]:
         return {
@@ -239,6 +256,11 @@ class FileSystem(Operations):
             log.info("uploading %d dirty bytes", self._cache.dirty)
         for file, error in await self._drain_patiently():
             self.unsaved.append(await self._save_here(file, error))
+        for directory, error in await self.directories.drain():
+            log.error("directory %s is not on the share as it was left: %s", directory.path, error)
+            # With a file below it that is kept it will be made again.
+            kept = any(file.path.startswith(directory.path + "/") for file in self.unsaved)
+            self.unsaved.append(Unsaved(directory.path, 0, error, kept=kept))
         # Side by side: a service that does not answer is waited for once.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leases.give_back_all)

@@ -8,18 +8,18 @@ from collections.abc import Callable
 import pyfuse3
 import trio
 
-from azfuse.cache.metadata import Facts
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
+from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, leased
 from azfuse.fuse.removal import Removal, has_record
-from azfuse.fuse.tree import Tree, attributes_of
+from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ServiceError
-from azfuse.rest.models import SmbSettings, Written
+from azfuse.rest.models import Written
 from azfuse.rest.wire import MAX_PATH
 
 _RENAME_NOREPLACE = pyfuse3.RENAME_NOREPLACE
@@ -33,12 +33,13 @@ class Namespace(Removal):
         tree: Tree,
         writeback: WriteBack,
         leases: Leases,
+        directories: Directories,
         new_file: Callable[[Inode], CachedFile],
         now: Callable[[], int],
         instance: str,
     ) -> None:
         """*now* gives Unix nanoseconds; *instance* marks this mount's hidden files."""
-        super().__init__(tree, writeback, leases, now, instance)
+        super().__init__(tree, writeback, leases, directories, now, instance)
         self._new_file = new_file
 
     # -- making -------------------------------------------------------------------------
@@ -90,21 +91,9 @@ class Namespace(Removal):
         if parent.posix.mode & stat.S_ISGID:
             mode |= stat.S_ISGID
         inode = self._new(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), uid, gid)
-        tree = self._tree
         await self._must_be_free(parent, name)
-        attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), {})
-        asked = tree.clock()
-        await tree.settled(parent)
-        written = await tree.directory.create_directory(
-            inode.path, smb=SmbSettings(attributes=attributes), metadata=metadata
-        )
-        blank = Facts(name, True, 0, 0, None, 0, 0, 0, attributes, None, metadata, asked)
-        inode.facts = blank.after(written, asked)
-        inode.changed_at = tree.clock()
-        inode.mtime, inode.ctime = inode.facts.last_write_time, inode.facts.change_time
-        inode.file_id = inode.facts.file_id
-        inode.number = tree.table.number_for(inode.file_id)
-        tree.made_empty(inode)
+        await self._directories.make(inode)
+        self._tree.made_empty(inode)
         return self._placed(inode)
 
     def _new(self, parent: Inode, name: str, mode: int, uid: int, gid: int, rdev: int = 0) -> Inode:
@@ -203,6 +192,8 @@ class Namespace(Removal):
             if target is not None or not self._writeback.delays:
                 await self._writeback.flush(source.file)
             return
+        if source.is_directory:
+            await self._directories.flush_below(source)
         kept = [file for file in self._below(source) if file.record is not None]
         if kept and (failed := await self._writeback.flush_all(kept)):
             raise failed[0][1]
@@ -236,7 +227,7 @@ class Namespace(Removal):
         replace: bool,
     ) -> None:
         tree = self._tree
-        await tree.settled(new_parent)
+        await tree.on_share(new_parent)
         event = tree.renaming[source] = trio.Event()
         path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file

@@ -1,7 +1,7 @@
 """What the journal notes of a file: where it belongs, and what programs set of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +33,9 @@ class Note:
     xattrs: Mapping[str, str]
     #: It is about to be removed, or replaced: where that has happened, nobody wants it back.
     leaving: bool = False
+    #: Mode, uid and gid of each of the directories above it, the nearest last, that the share
+    #: does not have yet.
+    directories: Sequence[Sequence[int]] = ()
 
     @classmethod
     def of(cls, inode: Inode, born: int, *, leaving: bool) -> "Note":
@@ -53,6 +56,11 @@ class Note:
             mtime_pinned=inode.mtime_pinned,
             xattrs=dict(inode.xattrs),
             leaving=leaving,
+            directories=[
+                (node.posix.mode, node.posix.uid, node.posix.gid)
+                for node in reversed(list(inode.ancestors()))
+                if node is not inode and node.is_local
+            ],
         )
 
     @classmethod

@@ -18,6 +18,7 @@ from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, Requ
 from azfuse.cache.counters import CallCounters
 from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
+from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
 from azfuse.fuse.files import Files
 from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
@@ -41,6 +42,7 @@ class Operations(pyfuse3.Operations):
 
     tree: Tree
     files: Files
+    directories: Directories
     namespace: Namespace
     setter: Setter
     space: Space
@@ -309,8 +311,10 @@ class Operations(pyfuse3.Operations):
 
     @handler
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
-        """Bring new files of a directory to the share; all other changes are there already."""
-        await self.files.flush_below(self._open_directories[fh].inode)
+        """Bring new entries of a directory to the share; all other changes are there already."""
+        directory = self._open_directories[fh].inode
+        await self.directories.flush_children(directory)
+        await self.files.flush_below(directory)
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
@@ -26,6 +27,7 @@ class Removal:
         tree: Tree,
         writeback: WriteBack,
         leases: Leases,
+        directories: Directories,
         now: Callable[[], int],
         instance: str,
     ) -> None:
@@ -33,6 +35,7 @@ class Removal:
         self._tree = tree
         self._writeback = writeback
         self._leases = leases
+        self._directories = directories
         self._now = now
         self._instance = instance
 
@@ -154,13 +157,14 @@ class Removal:
     async def _remove_directory(self, inode: Inode) -> None:
         if any(child.is_local for child in inode.children.values()):
             raise OSError(errno.ENOTEMPTY, "directory not empty")
-        await self._tree.settled(inode)
-        try:
-            await self._tree.directory.delete_directory(inode.path)
-        except ServiceError as error:
-            if error.code in NOT_FOUND:
-                self._tree.lost(inode)
-            raise
+        if await self._directories.abandon(inode):
+            await self._tree.settled(inode)
+            try:
+                await self._tree.directory.delete_directory(inode.path)
+            except ServiceError as error:
+                if error.code in NOT_FOUND:
+                    self._tree.lost(inode)
+                raise
         self._tree.vanish(inode)
 
     # -- meanwhile ----------------------------------------------------------------------

@@ -7,7 +7,7 @@ know, and nothing is lost.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from azfuse.cache.journal import Journal, Record
 from azfuse.cache.writeback import CachedFile, WriteBack
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 RECOVERED = ".azfuse-recovered"
 
 
+#: Makes a directory: its parent, name, mode, uid and gid.
+MakeDirectory = Callable[[Inode, str, int, int, int], Awaitable[Inode]]
+
+
 class Restorer:
     """Brings records of the journal back into the tree and among the dirty files."""
 
@@ -33,11 +37,13 @@ class Restorer:
         journal: Journal,
         writeback: WriteBack,
         new_file: Callable[[Inode], CachedFile],
+        make_directory: MakeDirectory,
     ) -> None:
         self._tree = tree
         self._journal = journal
         self._writeback = writeback
         self._new_file = new_file
+        self._make_directory = make_directory
 
     async def restore(self, alive: Callable[[str], bool]) -> None:
         """Take up the records of mounts that are not *alive* any more.
@@ -61,7 +67,7 @@ class Restorer:
         if root and not note.path.startswith(root + "/"):
             return  # a mount of another directory of the share will see it
         *directories, name = note.path.removeprefix(root).strip("/").split("/")
-        parent = await self._directory(directories)
+        parent = await self._directory(directories, note)
         found = await self._tree.lookup(parent, name) if parent is not None else None
         runs = await self._journal.take_over(record.id)
         in_place = found is not None and _is_noted(found, note)
@@ -90,14 +96,21 @@ class Restorer:
         log.info("%s: %d bytes of an earlier mount will be uploaded", inode.path,
                  inode.file.content.dirty_bytes)  # fmt: skip
 
-    async def _directory(self, names: list[str]) -> Inode | None:
-        """Return the directory at *names* below the root, None where there is none."""
-        inode: Inode | None = self._tree.root
-        for name in names:
-            inode = await self._tree.lookup(inode, name) if inode is not None else None
-            if inode is None or not inode.is_directory:
+    async def _directory(self, names: list[str], note: Note) -> Inode | None:
+        """Return the directory at *names* below the root, None where there is none.
+
+        Those that the earlier mount had not made yet are made.
+        """
+        directory = self._tree.root
+        for position, name in enumerate(names, len(note.directories) - len(names)):
+            found = await self._tree.lookup(directory, name)
+            if found is None and position >= 0:
+                mode, uid, gid = note.directories[position]
+                found = await self._make_directory(directory, name, mode, uid, gid)
+            if found is None or not found.is_directory:
                 return None
-        return inode
+            directory = found
+        return directory
 
     async def _make(
         self, note: Note, parent: Inode | None, name: str, found: Inode | None

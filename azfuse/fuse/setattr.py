@@ -9,6 +9,7 @@ from typing import Final
 import pyfuse3
 
 from azfuse.cache.writeback import WriteBack
+from azfuse.fuse.directories import Directories
 from azfuse.fuse.files import Files, strip_privileges
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
@@ -35,12 +36,14 @@ class Setter:
         files: Files,
         leases: Leases,
         writeback: WriteBack,
+        directories: Directories,
         now: Callable[[], int],
     ) -> None:
         self._tree = tree
         self._files = files
         self._leases = leases
         self._writeback = writeback
+        self._directories = directories
         self._now = now
 
     async def apply(
@@ -89,6 +92,9 @@ class Setter:
             self._writeback.note(inode.file)
             self._writeback.renote(inode.file)
             return
+        if inode.is_directory and self._directories.delays:
+            self._directories.set(inode, posix, mtime)
+            return
 
         async def send() -> None:
             inode.posix = posix  # what was asked about the file in between said otherwise
@@ -105,6 +111,8 @@ class Setter:
     @staticmethod
     def _travels_along(inode: Inode) -> bool:
         """Say whether an upload of *inode* is still to come anyway."""
+        if inode.is_directory:
+            return False
         return inode.is_local or (inode.file is not None and inode.file.content.changed)
 
     async def _resize(self, inode: Inode, size: int) -> None:

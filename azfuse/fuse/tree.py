@@ -7,7 +7,7 @@ larger ones single entries are asked for, until that has cost as much as a listi
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -61,6 +61,8 @@ class Tree(Knowledge):
         self._listing_now: dict[Inode, trio.Event] = {}
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
+        #: Makes a directory that the share does not have yet.
+        self.make_directory: Callable[[Inode], Awaitable[None]] = _no_delay
 
     async def open_root(self) -> None:
         """Ask for the root's own attributes. Raises what Get Directory Properties raises."""
@@ -197,6 +199,7 @@ class Tree(Knowledge):
         asked, found = self.clock(), dict[str, Facts]()
         marker: str | None = None
         try:
+            await self.on_share(parent)
             while True:
                 page = await self.directory.list_directories_and_files(parent.path, marker=marker)
                 for entry in page.entries:
@@ -316,26 +319,48 @@ class Tree(Knowledge):
         if inode.lookups or inode.handles or inode.children:
             return
         content = inode.file.content if inode.file is not None else None
-        of_use = inode.is_local or (content is not None and (content.blocks or content.changed))
+        of_use = (
+            inode.is_local
+            or inode.attributes_pending
+            or (content is not None and (content.blocks or content.changed))
+        )
         if of_use and not inode.unlinked:
             return
         self.detach(inode)
         self.table.drop(inode)
 
-    # -- renames under way --------------------------------------------------------------
+    # -- what is under way --------------------------------------------------------------
 
     async def settled(self, inode: Inode) -> None:
-        """Wait until no rename of *inode* or of a directory above it is under way."""
+        """Make the directories above *inode* that the share lacks; wait for renames of any.
+
+        Raises what making them raises.
+        """
         while True:
-            events = [self.renaming[node] for node in inode.ancestors() if node in self.renaming]
-            if not events:
+            line = list(inode.ancestors())
+            events = [self.renaming[node] for node in line if node in self.renaming]
+            missing = [node for node in line[1:] if node.is_local and not node.gone]
+            if events:
+                await events[0].wait()
+            elif missing:
+                await self.make_directory(missing[-1])
+            else:
                 return
-            await events[0].wait()
+
+    async def on_share(self, directory: Inode) -> None:
+        """See that *directory* itself is on the share. Raises what making it raises."""
+        await self.settled(directory)
+        if directory.is_local:
+            await self.make_directory(directory)
 
     async def moved(self, inode: Inode, path: str) -> bool:
         """Say whether *inode* is elsewhere than at *path*, now that renames have settled."""
         await self.settled(inode)
         return inode.path != path
+
+
+async def _no_delay(directory: Inode) -> None:
+    raise AssertionError(f"{directory.path} is not on the share")
 
 
 def attributes_of(inode: Inode) -> FileAttributes:

@@ -50,6 +50,8 @@ class UserAttributes:
         return dict(inode.facts.metadata or {})
 
     async def _store(self, inode: Inode, metadata: dict[str, str]) -> None:
+        if inode.is_directory:
+            await self._tree.on_share(inode)
         if inode.facts is None:
             inode.xattrs = metadata
             if inode.file is not None:

@@ -42,7 +42,7 @@ _BY_KERNEL_OPERATION: Final = {
 _COUNTER_SECTIONS: Final = frozenset({"reads", "cache", "writes"})
 _GAUGES: Final = frozenset(
     {"cachedBytes", "capacityBytes", "blocks", "dirtyBytes", "dirtyLimitBytes", "dirtyFiles",
-     "uploadsInFlight", "failing", "bytesAheadWasted"}
+     "dirtyDirectories", "uploadsInFlight", "failing", "bytesAheadWasted"}
 )  # fmt: skip
 
 

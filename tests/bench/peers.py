@@ -75,7 +75,8 @@ class Azfuse(Peer):
             timeout=30,
             check=True,
         )
-        return bool(json.loads(done.stdout)["writes"]["dirtyFiles"])
+        writes = json.loads(done.stdout)["writes"]
+        return bool(writes["dirtyFiles"] or writes["dirtyDirectories"])
 
 
 class Rclone(Peer):

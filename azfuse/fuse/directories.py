@@ -1,0 +1,251 @@
+"""Directories: made at once, or with `-o writeback` behind the back of the program.
+
+Whoever needs a directory on the share before its turn has come makes it: an upload
+of a file in it, a listing of it, the directory below it. So parents always come before
+children, and why a directory cannot be made is told to whoever cannot go on without it.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from azfuse.cache.metadata import Facts
+from azfuse.fuse.errors import NOT_FOUND
+from azfuse.fuse.inodes import Inode
+from azfuse.fuse.posix import Posix
+from azfuse.fuse.remote_file import send_posix
+from azfuse.fuse.tree import Tree
+from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
+from azfuse.rest.models import SmbSettings
+from azfuse.rest.resource import or_none
+from azfuse.rest.wire import FileAttributes
+
+log = logging.getLogger(__name__)
+
+#: Pauses between tries after failures, in seconds: doubling, up to the second.
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+
+#: A directory that the share lacks, or whose attributes it lacks, and why.
+Failure = tuple[Inode, AzureFilesError | OSError]
+
+
+class _Waiting:
+    """What the share is still to be told of a directory."""
+
+    def __init__(self, posix: Posix) -> None:
+        self.posix = posix
+        #: The time of the last write that a program has set, Unix nanoseconds.
+        self.mtime: int | None = None
+        #: Held across the requests about the directory, so that the last word is sent last.
+        self.lock = trio.Lock()
+
+    @property
+    def wanted(self) -> tuple[Posix, int | None]:
+        """What programs have set so far."""
+        return self.posix, self.mtime
+
+
+class Directories:
+    """Makes directories on the share, and sends their attributes.
+
+    With a *delay*, in seconds, both happen in tasks of *nursery*, so much later. What
+    programs see is right at once; *forget* is told of what nobody may need any more.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        nursery: trio.Nursery,
+        delay: float | None,
+        forget: Callable[[Inode], None],
+    ) -> None:
+        self._tree = tree
+        self._nursery = nursery
+        self._delay = delay
+        self._forget = forget
+        self._waiting: dict[Inode, _Waiting] = {}
+        tree.make_directory = self.flush
+
+    def __len__(self) -> int:
+        """Return how many directories the share is still to be told of."""
+        return len(self._waiting)
+
+    @property
+    def delays(self) -> bool:
+        """True if programs need not wait for the share."""
+        return self._delay is not None
+
+    async def make(self, inode: Inode) -> None:
+        """Make the directory of *inode*, which is in the tree already where that comes later.
+
+        Raises what Create Directory raises.
+        """
+        if self._delay is None:
+            await self._create(inode)
+        else:
+            self._later(inode, self._delay)
+
+    def set(self, inode: Inode, posix: Posix, mtime: int | None) -> None:
+        """Have mode and owner sent, and the time of the last write where it is given."""
+        waiting = self._later(inode, self._delay or 0.0)
+        waiting.posix = posix
+        if mtime is not None:
+            waiting.mtime = mtime
+
+    async def flush(self, inode: Inode) -> None:
+        """Return when the share knows all about *inode*. Raises what the requests raise."""
+        waiting = self._waiting.get(inode)
+        if waiting is None:
+            return
+        async with waiting.lock:
+            while self._waiting.get(inode) is waiting:
+                wanted = posix, mtime = waiting.wanted
+                path = inode.path
+                inode.posix = posix
+                try:
+                    if inode.is_local:
+                        await self._create(inode)
+                    else:
+                        await send_posix(self._tree, inode, mtime=mtime)
+                except ServiceError as error:
+                    if error.code in NOT_FOUND and await self._tree.moved(inode, path):
+                        continue
+                    raise
+                finally:
+                    inode.posix = waiting.posix  # a program may have set another meanwhile
+                if waiting.wanted == wanted:
+                    self._done(inode)
+
+    async def flush_below(self, directory: Inode) -> None:
+        """Return when the share knows all about *directory* and those below it.
+
+        Raises the first error.
+        """
+        failed = await self._flush_all([i for i in self._waiting if directory in i.ancestors()])
+        if failed:
+            raise failed[0][1]
+
+    async def flush_children(self, directory: Inode) -> None:
+        """Return when the share knows all about *directory* and those right in it.
+
+        Raises the first error.
+        """
+        failed = await self._flush_all(
+            [i for i in self._waiting if i is directory or i.parent is directory]
+        )
+        if failed:
+            raise failed[0][1]
+
+    async def abandon(self, inode: Inode) -> bool:
+        """Have nothing more sent about a directory that goes away; say if the share has it."""
+        waiting = self._waiting.get(inode)
+        if waiting is not None:
+            async with waiting.lock:
+                self._done(inode)
+        return not inode.is_local
+
+    async def drain(self) -> list[Failure]:
+        """Tell the share all; return the directories for which that failed, with the errors."""
+        return await self._flush_all(list(self._waiting))
+
+    # -- meanwhile ----------------------------------------------------------------------
+
+    def _later(self, inode: Inode, delay: float) -> _Waiting:
+        waiting = self._waiting.get(inode)
+        if waiting is None:
+            waiting = self._waiting[inode] = _Waiting(inode.posix)
+            # What the share says of it until then is out of date.
+            inode.attributes_pending = True
+            self._nursery.start_soon(self._run, inode, waiting, delay)
+        return waiting
+
+    def _done(self, inode: Inode) -> None:
+        self._waiting.pop(inode, None)
+        inode.attributes_pending = False
+        self._forget(inode)
+
+    async def _run(self, inode: Inode, waiting: _Waiting, delay: float) -> None:
+        pause = _FIRST_PAUSE
+        await trio.sleep(delay)
+        while self._waiting.get(inode) is waiting:
+            try:
+                await self.flush(inode)
+            except (AzureFilesError, OSError) as error:
+                if inode.gone:
+                    self._done(inode)
+                    return
+                level = logging.WARNING if pause == _FIRST_PAUSE else logging.DEBUG
+                log.log(level, "directory %s, will try again: %s", inode.path, error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _flush_all(self, inodes: list[Inode]) -> list[Failure]:
+        failed: list[Failure] = []
+
+        async def attempt(inode: Inode) -> None:
+            try:
+                await self.flush(inode)
+            except (AzureFilesError, OSError) as error:
+                failed.append((inode, error))
+
+        async with trio.open_nursery() as nursery:
+            for inode in inodes:
+                nursery.start_soon(attempt, inode)
+        return failed
+
+    # -- on the share -------------------------------------------------------------------
+
+    async def _create(self, inode: Inode) -> None:
+        """Create Directory, with everything that programs have set of it so far."""
+        tree = self._tree
+        attributes, metadata = tree.posix.encode(
+            inode.posix, FileAttributes.DIRECTORY, inode.xattrs
+        )
+        smb = SmbSettings(attributes=attributes)
+        if self.delays:
+            # What programs have seen must not change now.
+            smb = SmbSettings(
+                attributes=attributes,
+                creation_time=inode.ctime,
+                last_write_time=inode.mtime,
+                change_time=inode.ctime,
+            )
+        await tree.settled(inode)
+        asked = tree.clock()
+        try:
+            written = await tree.directory.create_directory(inode.path, smb=smb, metadata=metadata)
+        except ServiceError as error:
+            if error.code != ErrorCode.RESOURCE_ALREADY_EXISTS or not self.delays:
+                raise
+            if not await self._join(inode):
+                raise
+            return
+        blank = Facts(inode.name, True, 0, 0, None, 0, 0, 0, attributes, None, metadata, asked)
+        self._made(inode, blank.after(written, asked))
+        inode.changed_at = tree.clock()
+
+    async def _join(self, inode: Inode) -> bool:
+        """Take over what somebody else made by that name meanwhile; say if it is a directory."""
+        tree, asked = self._tree, self._tree.clock()
+        found = await or_none(tree.directory.get_directory_properties(inode.path))
+        if found is None:
+            return False
+        log.info("%s was made by somebody else as well", inode.path)
+        self._made(inode, Facts.of_properties(inode.name, found, asked))
+        tree.drop_listing(inode)
+        await send_posix(tree, inode, mtime=None)
+        return True
+
+    def _made(self, inode: Inode, facts: Facts) -> None:
+        tree = self._tree
+        inode.facts = facts
+        if self.delays:
+            tree.table.got_file_id(inode, facts.file_id)
+            tree.entered(inode)
+        else:
+            inode.file_id = facts.file_id
+            inode.number = tree.table.number_for(facts.file_id)
+            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
