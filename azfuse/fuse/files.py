@@ -179,12 +179,15 @@ class Files:
             inode.file = self.new_file(inode)
         content = inode.file.content
         doubtful = size <= content.size and not (certain or inode.is_local)
-        if size != content.size or doubtful:
+        same = size == content.size
+        if not same or doubtful:
             self._cache.touch(content, content.truncate(size))
             if doubtful:
                 content.doubt_size()
-            self._writeback.note(inode.file)
         self._modified(inode)
+        # To the share a file that keeps its length is not a file that was written.
+        inode.mtime_pinned = same
+        self._writeback.note(inode.file)
 
     def give_up(self, inode: Inode) -> None:
         """Forget a change that could not be sent, where the call that made it has failed."""

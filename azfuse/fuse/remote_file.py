@@ -196,6 +196,7 @@ class InodeFile:
             inode.ctime = facts.change_time
             if not self._keeps_mtime:
                 inode.mtime = facts.last_write_time
+            inode.mtime_pinned = False
         inode.fresh = False
         if self._leases is not None and not inode.writers:
             # No close will come that could do it.

@@ -58,7 +58,7 @@ class Setter:
             inode.atime = attr.st_atime_ns
         mtime = _kept(attr.st_mtime_ns) if fields.update_mtime else None
         if posix == inode.posix and mtime is None:
-            if fields.update_mode or fields.update_uid or fields.update_gid or fields.update_atime:
+            if not fields.update_size:
                 inode.ctime = self._now()
             return
         if posix != inode.posix and self._tree.posix.fixed:
@@ -85,6 +85,7 @@ class Setter:
             inode.mtime = mtime
         inode.ctime = self._now() // 100 * 100
         if inode.hidden:
+            inode.attributes_pending = True  # and stay so: nobody else will ever see them
             return
         if self._travels_along(inode) and inode.file is not None:
             inode.attributes_pending |= posix != before
@@ -113,7 +114,9 @@ class Setter:
         """Say whether an upload of *inode* is still to come anyway."""
         if inode.is_directory:
             return False
-        return inode.is_local or (inode.file is not None and inode.file.content.changed)
+        return inode.is_local or (
+            inode.file is not None and (inode.file.content.changed or inode.mtime_pinned)
+        )
 
     async def _resize(self, inode: Inode, size: int) -> None:
         if not stat.S_ISREG(inode.posix.mode):
@@ -121,7 +124,7 @@ class Setter:
         before = inode.file is not None and inode.file.content.changed
         self._files.truncate(inode, size, certain=inode.writers > 0)
         file = inode.file
-        if inode.writers or file is None or not file.content.changed:
+        if inode.writers or file is None or not self._travels_along(inode):
             return
         # No close will come that could report an error: truncate(2) reports it.
         try:
