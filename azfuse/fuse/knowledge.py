@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.metadata import Facts, Listing, ListingCache
-from azfuse.fuse import names
+from azfuse.fuse.dialect import Dialect, SmbDialect
 from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.posix import PosixPolicy
@@ -41,10 +41,9 @@ class Knowledge:
     ) -> None:
         """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
         self.settings = settings
-        self.posix = PosixPolicy(settings)
-        self.case_sensitive = False
+        self.dialect: Dialect = SmbDialect(settings)
         self.clock = clock
-        self.trust = Trust(settings, self.posix, clock)
+        self.trust = Trust(settings, self.dialect, clock)
         self.kernel = kernel
         #: Told of every refusal of a change to an inode; says if its lease was lost.
         self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
@@ -59,6 +58,15 @@ class Knowledge:
         root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
         self.table = InodeTable(root, numbers)
 
+    def speak(self, dialect: Dialect) -> None:
+        """Go by *dialect* from now on. The first thing to do, with nothing known but the root."""
+        self.dialect = self.trust.dialect = dialect
+
+    @property
+    def posix(self) -> PosixPolicy:
+        """What modes and owners become on the share."""
+        return self.dialect.posix
+
     @property
     def root(self) -> Inode:
         """The root of the mount."""
@@ -67,7 +75,7 @@ class Knowledge:
     def key(self, name: str) -> str:
         """Return the text under which equal names of one directory are equal."""
         # The same text is a key of the listing and of the known children.
-        return sys.intern(name if self.case_sensitive else names.fold(name))
+        return sys.intern(self.dialect.key(name))
 
     # -- what the share says ------------------------------------------------------------
 
@@ -165,7 +173,7 @@ class Knowledge:
     def lost(self, inode: Inode) -> None:
         """Note that somebody else took *inode* away from where it was."""
         if inode.parent is not None and not inode.gone:
-            self.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+            self.kernel.forget_name(inode.parent, self.dialect.to_linux(inode.name))
             self.kernel.forget_attributes(inode)
         self.vanish(inode)
 
@@ -176,7 +184,7 @@ class Knowledge:
         listing = self._listings.get(parent)
         if listing is None:
             return 0.0
-        self._missing[parent, self.key(name)] = names.to_linux(name)
+        self._missing[parent, self.key(name)] = self.dialect.to_linux(name)
         return max(0.0, listing.expires - self.clock())
 
     def appeared(self, parent: Inode, found: Mapping[str, Facts]) -> None:

@@ -14,6 +14,7 @@ from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
+from azfuse.fuse.links import make_symlink
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, leased
 from azfuse.fuse.removal import Removal, has_record
@@ -60,17 +61,20 @@ class Namespace(Removal):
         self, parent: Inode, name: str, mode: int, rdev: int, uid: int, gid: int
     ) -> Inode:
         """Make a regular file, FIFO, socket or device node on the share."""
-        if self._tree.posix.fixed and not stat.S_ISREG(mode):
-            raise OSError(errno.EPERM, "posix=off cannot hold special files")
+        self._tree.dialect.check_type(mode)
         await self._must_be_free(parent, name)
         inode = self._new(parent, name, mode, uid, gid, rdev)
         return await self._create_now(inode, b"")
 
     async def symlink(self, parent: Inode, name: str, target: bytes, uid: int, gid: int) -> Inode:
-        """Make a symbolic link: a file in the form of the Linux SMB client."""
-        content = symlinks.encode(target)
+        """Make a symbolic link; on SMB shares, a file in the form of the Linux SMB client."""
+        native = self._tree.dialect.native_links
+        content = b"" if native else symlinks.encode(target)
         await self._must_be_free(parent, name)
         inode = self._new(parent, name, stat.S_IFLNK | 0o777, uid, gid)
+        if native:
+            await make_symlink(self._tree, inode, target)
+            return self._placed(inode)
         inode.link_target = target
         return await self._create_now(inode, content)
 

@@ -16,7 +16,6 @@ import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
 from azfuse.cache.counters import CallCounters
-from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
@@ -64,7 +63,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name, and count the reference that the answer gives the kernel."""
         parent = self.tree.table[parent_inode]
-        share_name = names.to_share(name)
+        share_name = self._share_name(name)
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
@@ -116,9 +115,10 @@ class Operations(pyfuse3.Operations):
         """Give the target of a symbolic link."""
         node = self.tree.table[inode]
         await self.tree.refresh(node)
-        if node.link_target is None:
+        target = await self.tree.dialect.read_link(self.tree.file, node)
+        if target is None:
             raise OSError(errno.EINVAL, "not a symbolic link")
-        return FileNameT(node.link_target)
+        return FileNameT(target)
 
     @handler
     async def access(self, inode: InodeT, mode: ModeT, ctx: RequestContext) -> bool:
@@ -137,7 +137,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a file or a special file."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.mknod(parent, share_name, mode, rdev, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -146,7 +146,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.mkdir(parent, share_name, mode, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -155,7 +155,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.symlink(parent, share_name, target, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -173,12 +173,12 @@ class Operations(pyfuse3.Operations):
     @handler
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove a name that is not a directory's."""
-        await self.namespace.unlink(self.tree.table[parent_inode], names.to_share(name))
+        await self.namespace.unlink(self.tree.table[parent_inode], self._share_name(name))
 
     @handler
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an empty directory."""
-        await self.namespace.rmdir(self.tree.table[parent_inode], names.to_share(name))
+        await self.namespace.rmdir(self.tree.table[parent_inode], self._share_name(name))
 
     @handler
     async def rename(
@@ -194,9 +194,9 @@ class Operations(pyfuse3.Operations):
         table = self.tree.table
         await self.namespace.rename(
             table[parent_inode_old],
-            names.to_share(name_old),
+            self._share_name(name_old),
             table[parent_inode_new],
-            names.to_share(name_new),
+            self._share_name(name_new),
             flags,
         )
 
@@ -212,7 +212,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> tuple[FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it; an existing one is opened (open(2) with O_CREAT)."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
             inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
@@ -289,7 +289,7 @@ class Operations(pyfuse3.Operations):
             dots = position < len(_DOTS)
             if inode.unlinked and not dots:
                 continue
-            name = _DOTS[position] if dots else names.to_linux(inode.name)
+            name = _DOTS[position] if dots else self.tree.dialect.to_linux(inode.name)
             attributes = self._attributes(inode)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
@@ -355,6 +355,9 @@ class Operations(pyfuse3.Operations):
 
     # -- answers --------------------------------------------------------------------------------
 
+    def _share_name(self, name: FileNameT) -> str:
+        return self.tree.dialect.to_share(name)
+
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
         entry = self._attributes(inode)
@@ -362,7 +365,7 @@ class Operations(pyfuse3.Operations):
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.tree.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+                self.tree.kernel.forget_name(inode.parent, self.tree.dialect.to_linux(inode.name))
             entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino)

@@ -19,6 +19,7 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.knowledge import Knowledge
+from azfuse.fuse.nfs import dialect_of
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import is_volatile
 from azfuse.rest.directory import Directory
@@ -68,6 +69,8 @@ class Tree(Knowledge):
         """Ask for the root's own attributes. Raises what Get Directory Properties raises."""
         asked = self.clock()
         properties = await self.directory.get_directory_properties(self.root.path)
+        if self.root.is_local:
+            self.speak(dialect_of(properties, self.settings))
         facts = Facts.of_properties(self.root.name, properties, asked)
         self.root.file_id = facts.file_id
         self.apply(self.root, facts)

@@ -1,0 +1,210 @@
+"""NFS shares: what programs see is what the same calls do on a local directory."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mount.conftest import make_mount, make_share
+from tests.mount.harness import Mount, Share, errno_of, run
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+
+
+@pytest.fixture
+def share(emulator) -> Iterator[Share]:
+    with make_share(emulator, protocol="NFS") as share:
+        yield share
+
+
+@pytest.fixture(scope="module")
+def common(shared_emulator, tmp_path_factory) -> Iterator[Mount]:
+    directory = tmp_path_factory.mktemp("nfs")
+    with (
+        make_share(shared_emulator, protocol="NFS") as share,
+        make_mount(directory, share.source)() as mounted,
+    ):
+        yield mounted
+
+
+@pytest.fixture
+def both(common, tmp_path, request) -> tuple[Path, Path]:
+    """A fresh directory on the mount, and a local one, to do the same in."""
+    there = common.path / request.node.name
+    there.mkdir()
+    here = tmp_path / "local"
+    here.mkdir()
+    return there, here
+
+
+def seen(root: Path) -> dict[str, tuple[object, ...]]:
+    """Return what stat(2) and friends say of everything below *root*; equal numbers by name."""
+    firsts: dict[int, str] = {}
+    found: dict[str, tuple[object, ...]] = {}
+    for directory, names, files in os.walk(root):
+        for name in sorted(names + files):
+            path = Path(directory, name)
+            status = path.lstat()
+            relative = str(path.relative_to(root))
+            is_directory = stat.S_ISDIR(status.st_mode)
+            content: object = None
+            if path.is_symlink():
+                content = os.readlink(path)
+            elif path.is_file():
+                content = path.read_bytes()
+            found[relative] = (
+                oct(status.st_mode), status.st_uid, status.st_gid,
+                None if is_directory else (status.st_size, status.st_nlink),
+                firsts.setdefault(status.st_ino, relative), content,
+            )  # fmt: skip
+    return found
+
+
+def test_names_are_as_linux_has_them(both):
+    for root in both:
+        for name in (
+            "Foo",
+            "foo",
+            "FOO",
+            "CON",
+            "a:b",
+            "back\\slash",
+            "dot.",
+            "blank ",
+            "\x01",
+            "ß",
+        ):
+            (root / name).write_text(name)
+        os.rename(root / "foo", root / "fOO")
+        assert errno_of(os.rename, root / "foo", root / "x") == errno.ENOENT
+        (root / "Dir").mkdir()
+        (root / "dir").mkdir()
+        assert errno_of(os.mkdir, root / "dir") == errno.EEXIST
+        os.rename(root / "FOO", root / "Foo")
+    assert seen(both[0]) == seen(both[1])
+    assert errno_of(os.mkdir, os.fsencode(both[0]) + b"/\xff") == errno.EILSEQ
+    assert errno_of(os.mkdir, both[0] / ("x" * 256)) == errno.ENAMETOOLONG
+
+
+def test_modes(both):
+    for root in both:
+        (root / "d").mkdir(mode=0o700)
+        for mode in (0o600, 0o444, 0o4755, 0o000, 0o1777):
+            path = root / f"d/{mode:o}"
+            path.write_bytes(b"x" * mode)
+            path.chmod(mode)
+        (root / "d/444").unlink()
+        os.symlink("d", root / "link")
+        os.mkdir(root / "s", 0o2775)
+        (root / "s").chmod(0o3777)
+        (root / "s/below").mkdir()
+    assert seen(both[0]) == seen(both[1])
+
+
+@as_root
+def test_owners(both):
+    for root in both:
+        (root / "f").write_bytes(b"x")
+        (root / "f").chmod(0o6755)
+        os.chown(root / "f", 12, 34)
+        os.symlink("f", root / "l")
+        os.chown(root / "l", 5, 6, follow_symlinks=False)
+        os.mkdir(root / "d")
+        os.chown(root / "d", -1, 77)
+        (root / "d").chmod(0o2755)
+        (root / "d/below").write_bytes(b"")
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_symbolic_links(both):
+    targets = ["x", "/absolute/ä b", "../..", "a" * 2000, "%41?#"]
+    for root in both:
+        for number, target in enumerate(targets):
+            os.symlink(target, root / f"l{number}")
+        os.rename(root / "l0", root / "l1")
+        os.unlink(root / "l4")
+        os.utime(root / "l2", ns=(1, 1_500_000_000_123_456_700), follow_symlinks=False)
+        assert os.lstat(root / "l2").st_mtime_ns == 1_500_000_000_123_456_700
+        assert errno_of(os.symlink, "x", root / "l1") == errno.EEXIST
+        assert errno_of(os.readlink, root) == errno.EINVAL
+    assert seen(both[0]) == seen(both[1])
+    assert errno_of(os.symlink, "a" * 2049, both[0] / "long") == errno.ENAMETOOLONG
+
+
+def test_there_are_no_special_files(both):
+    assert errno_of(os.mkfifo, both[0] / "fifo") == errno.EPERM
+    assert errno_of(os.mknod, both[0] / "s", stat.S_IFSOCK | 0o600) == errno.EPERM
+    os.mknod(both[0] / "f", 0o640)
+    assert stat.S_IMODE((both[0] / "f").stat().st_mode) == 0o640
+
+
+def test_what_was_made_is_there_after_a_new_mount(mount):
+    with mount() as first:
+        root = first.path
+        (root / "d").mkdir(mode=0o710)
+        (root / "d/f").write_bytes(b"content")
+        (root / "d/f").chmod(0o604)
+        os.utime(root / "d/f", ns=(1, 1_600_000_000_123_456_700))
+        os.setxattr(root / "d/f", "user.note", b"kept")
+        os.symlink("d/f", root / "l")
+        before = seen(root)
+    with mount() as second:
+        root = second.path
+        assert seen(root) == before
+        assert os.getxattr(root / "d/f", "user.note") == b"kept"
+        assert (root / "l").read_bytes() == b"content"
+        assert (root / "d/f").stat().st_mtime_ns == 1_600_000_000_123_456_700
+
+
+def test_posix_off_fixes_modes(mount):
+    with mount("posix=off,uid=1,gid=2,file_mode=0640") as m:
+        (m.path / "f").write_bytes(b"x")
+        os.symlink("f", m.path / "l")
+        status = (m.path / "l").stat()
+        assert (oct(status.st_mode), status.st_uid, status.st_gid) == ("0o100640", 1, 2)
+        assert os.readlink(m.path / "l") == "f"
+        assert errno_of(os.chmod, m.path / "f", 0o600) == errno.EPERM
+
+
+def test_budgets(mount, share, emulator):
+    """One request for each change; a listing, and one HEAD for each entry, for `ls -l`."""
+    with mount("actimeo=60") as m:
+        root = m.path
+        run(["ls", root])
+        with emulator.counting() as made:
+            (root / "d").mkdir(mode=0o701)
+            fd = os.open(root / "f", os.O_CREAT | os.O_WRONLY, 0o604)
+            os.write(fd, b"x")
+            os.fchmod(fd, 0o640)
+            os.close(fd)
+            os.symlink("f", root / "l")
+        assert made.requests == {"CreateDirectory": 1, "CreateFile": 1, "CreateSymbolicLink": 1}
+        with emulator.counting() as changed:
+            os.chmod(root / "f", 0o600)
+            os.chmod(root / "d", 0o755)
+            os.utime(root / "f", (1, 1))
+            os.utime(root / "d", (1, 1))
+        assert changed.requests == {"SetFileProperties": 2, "SetDirectoryProperties": 2}
+        with emulator.counting() as removed:
+            os.rename(root / "f", root / "g")
+            os.unlink(root / "g")
+            os.unlink(root / "l")
+            os.rmdir(root / "d")
+        assert removed.requests == {"RenameFile": 1, "DeleteFile": 2, "DeleteDirectory": 1}
+        for number in range(20):
+            (root / f"f{number}").write_bytes(b"x")
+            os.symlink("x", root / f"l{number}")
+    with mount("actimeo=60") as m:
+        with emulator.counting() as first:
+            run(["ls", "-l", m.path])
+        m.ask("refresh", path="")
+        with emulator.counting() as again:
+            run(["ls", "-l", m.path])
+    assert first.requests == {
+        "ListDirectoriesAndFiles": 1, "GetFileProperties": 40, "GetSymbolicLink": 20,
+    }  # fmt: skip
+    assert again.requests["ListDirectoriesAndFiles"] == 1
+    assert again.requests.total() <= 2  # the root itself
