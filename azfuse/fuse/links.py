@@ -4,9 +4,13 @@ import errno
 import os
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.remote_file import changed, leased
+from azfuse.fuse.removal import path_of
 from azfuse.fuse.tree import Tree
-from azfuse.rest.models import SmbSettings
+from azfuse.rest.errors import ErrorCode, ServiceError
+from azfuse.rest.models import SmbSettings, Written
 from azfuse.rest.wire import MAX_LINK_TEXT, FileAttributes
 
 
@@ -35,3 +39,33 @@ async def make_symlink(tree: Tree, inode: Inode, target: bytes) -> None:
     inode.ctime = facts.change_time
     inode.changed_at = tree.clock()
     tree.table.got_file_id(inode, facts.file_id)
+
+
+async def make_hard_link(tree: Tree, inode: Inode, parent: Inode, name: str) -> None:
+    """Create Hard Link: *inode*, which the share has, becomes *name* in *parent* as well.
+
+    Raises OSError(EMLINK) where the file has as many names as the service lets it have.
+    """
+    await tree.on_share(parent)
+    asked = tree.clock()
+    while True:
+        await tree.settled(inode)
+        target = inode.path
+
+        async def link(lease_id: str | None, target: str = target) -> Written:
+            return await tree.file.create_hard_link(
+                path_of((parent, name)), target, lease_id=lease_id, expected_file_id=inode.file_id
+            )
+
+        try:
+            written = await leased(tree, inode, link)
+            break
+        except ServiceError as error:
+            if error.code == ErrorCode.OUT_OF_RANGE_INPUT:
+                raise OSError(errno.EMLINK, os.strerror(errno.EMLINK)) from error
+            if error.code not in NOT_FOUND or not await tree.moved(inode, target):
+                raise
+    tree.attach(inode, parent, name)
+    changed(tree, inode, written, asked, name=name)
+    if inode.facts is not None:
+        inode.ctime = inode.facts.change_time

@@ -167,8 +167,11 @@ class Operations(pyfuse3.Operations):
         new_name: FileNameT,
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Refuse hard links as link(2) says for file systems that have none."""
-        raise OSError(errno.EPERM, "SMB shares have no hard links")
+        """Give a file one more name (link(2))."""
+        node, parent = self.tree.table[inode], self.tree.table[new_parent_inode]
+        share_name = self._share_name(new_name)
+        await self.namespace.link(node, parent, share_name)
+        return self._entry(node, share_name)
 
     @handler
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
@@ -264,7 +267,7 @@ class Operations(pyfuse3.Operations):
         inode = handle.inode
         if not self.files.released(handle):
             return
-        if inode.hidden:
+        if inode.hidden or inode.scrap is not None:
             # Nobody waits for a release, and an unmount goes on without its answer.
             self.start_errand(self.namespace.discard_hidden, inode)
         else:
@@ -285,24 +288,30 @@ class Operations(pyfuse3.Operations):
         if handle.entries is None or start_id == 0:
             handle.entries = await self._entries(handle.inode)
         for position in range(start_id, len(handle.entries)):
-            inode = handle.entries[position]
+            inode, listed = handle.entries[position]
             dots = position < len(_DOTS)
-            if inode.unlinked and not dots:
+            if not dots and not self.tree.shows(handle.inode, inode, listed):
                 continue
-            name = _DOTS[position] if dots else self.tree.dialect.to_linux(inode.name)
+            # What was renamed since then has its new name.
+            share_name = listed if inode.other_names else inode.name
+            name = _DOTS[position] if dots else self.tree.dialect.to_linux(share_name)
             attributes = self._attributes(inode)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
             if not dots:
                 self._referenced(inode, inode.number)
 
-    async def _entries(self, directory: Inode) -> list[Inode]:
+    async def _entries(self, directory: Inode) -> list[tuple[Inode, str]]:
         """Return `.` and `..`, what the share lists, and what is still only here."""
         listing = await self.tree.listed(directory)
-        inodes = await self.tree.adopt_all(directory, list(listing.entries.values()))
-        known = set(map(id, inodes))
-        local = [i for i in directory.children.values() if i.is_local and id(i) not in known]
-        return [directory, directory.parent or directory, *inodes, *local]
+        found = await self.tree.adopt_all(directory, list(listing.entries.values()))
+        known = {id(inode) for inode, _ in found}
+        local = [
+            (inode, inode.name)
+            for inode in directory.children.values()
+            if inode.is_local and id(inode) not in known
+        ]
+        return [(directory, "."), (directory.parent or directory, ".."), *found, *local]
 
     @handler
     async def releasedir(self, fh: FileHandleT) -> None:
@@ -361,7 +370,8 @@ class Operations(pyfuse3.Operations):
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
         entry = self._attributes(inode)
-        if asked_name != inode.name and not inode.unlinked:
+        other_case = asked_name != inode.name and not self.tree.dialect.case_sensitive
+        if other_case and not inode.unlinked:
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:

@@ -69,13 +69,15 @@ class InodeFile:
 
     async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
         """Get File. Raises OSError(ESTALE) where another file has taken the place."""
-        asked = self._tree.clock()
+        asked, place = self._tree.clock(), self._inode.place
         properties, received = await self._at_path(
             lambda path: self._tree.file.read_file_into(path, buffer, offset=offset)
         )
         inode = self._inode
         if properties.smb.file_id not in {inode.file_id, None}:
-            self._tree.lost(inode)
+            self._tree.lost(inode, place)
+            if not inode.gone:
+                return await self.read_into(buffer, offset)  # it has another name
             raise OSError(errno.ESTALE, "another file has taken this one's place on the share")
         facts = Facts.of_properties(inode.name, properties, asked)
         # A copy: the reader needs to see what this answer said, not what was known beside.

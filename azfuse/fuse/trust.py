@@ -35,6 +35,8 @@ class Trust:
         """Return for how many more seconds the kernel may take the name to lead to *inode*."""
         if inode.facts is None or inode.lease_id is not None:
             return self._settings.directories.least
+        if inode.other_names:
+            return 0.0  # what is said of a file vouches for none of its names in particular
         if not self.attributes_for(inode):
             return 0.0  # the question for the name brings the attributes too
         least = self._settings.directories.seconds(inode.facts.unchanged)

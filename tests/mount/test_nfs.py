@@ -208,3 +208,138 @@ def test_budgets(mount, share, emulator):
     }  # fmt: skip
     assert again.requests["ListDirectoriesAndFiles"] == 1
     assert again.requests.total() <= 2  # the root itself
+
+
+def test_hard_links(both):
+    for root in both:
+        (root / "d").mkdir()
+        (root / "a").write_bytes(b"first")
+        os.link(root / "a", root / "b")
+        os.link(root / "b", root / "d/c")
+        assert errno_of(os.link, root / "a", root / "b") == errno.EEXIST
+        assert errno_of(os.link, root / "d", root / "e") in {errno.EPERM, errno.EXDEV}
+        assert errno_of(os.link, root / "missing", root / "e") == errno.ENOENT
+        # One file, whichever name it is written by.
+        with (root / "b").open("ab") as file:
+            file.write(b" second")
+        (root / "d/c").chmod(0o640)
+        assert (root / "a").read_bytes() == b"first second"
+        os.rename(root / "a", root / "b")  # the same file: nothing is done
+        assert sorted(os.listdir(root)) == ["a", "b", "d"]
+        os.rename(root / "a", root / "d/e")
+        os.symlink("b", root / "l")
+        os.link(root / "l", root / "l2", follow_symlinks=False)
+        (root / "other").write_bytes(b"other")
+    assert seen(both[0]) == seen(both[1])
+    for root in both:
+        os.rename(root / "other", root / "d/c")  # over one of three
+        os.unlink(root / "b")
+        os.unlink(root / "l")
+    assert seen(both[0]) == seen(both[1])
+    for root in both:
+        os.unlink(root / "d/e")
+        os.unlink(root / "d/c")
+        os.rmdir(root / "d")
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_a_new_file_has_two_names_before_it_is_closed(both):
+    for root in both:
+        with (root / "a").open("wb") as file:
+            file.write(b"x" * 1000)
+            file.flush()
+            os.link(root / "a", root / "b")
+            file.write(b"y")
+            file.flush()
+            os.unlink(root / "a")
+            file.write(b"z")
+            assert os.fstat(file.fileno()).st_nlink == 1
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_open_files_outlive_their_names(both, common):
+    for root in both:
+        (root / "a").write_bytes(b"content")
+        os.link(root / "a", root / "b")
+        with (root / "a").open("r+b") as file:
+            os.unlink(root / "a")
+            assert (os.fstat(file.fileno()).st_nlink, file.read()) == (1, b"content")
+            os.unlink(root / "b")
+            assert os.fstat(file.fileno()).st_nlink == 0
+            file.write(b" and more")
+            file.seek(0)
+            assert file.read() == b"content and more"
+        assert os.listdir(root) == []
+
+
+def test_a_name_that_this_mount_does_not_know_keeps_the_file(mount):
+    with mount() as m:
+        (m.path / "d").mkdir()
+        (m.path / "a").write_bytes(b"content")
+        os.link(m.path / "a", m.path / "d/b")
+    with mount() as m:
+        with (m.path / "a").open("r+b") as file:
+            os.unlink(m.path / "a")
+            assert os.fstat(file.fileno()).st_nlink == 1
+            file.seek(0, os.SEEK_END)
+            file.write(b" and more")
+            file.flush()
+            os.fsync(file.fileno())
+            assert (m.path / "d/b").read_bytes() == b"content and more"
+            assert (m.path / "d/b").stat().st_ino == os.fstat(file.fileno()).st_ino
+            file.write(b", and the last")
+        assert (m.path / "d/b").read_bytes() == b"content and more, and the last"
+        (m.path / "c").write_bytes(b"new")
+        (m.path / "c").rename(m.path / "d/b")
+        assert os.listdir(m.path) == ["d"]
+    with mount() as m:
+        assert (m.path / "d/b").read_bytes() == b"new"
+        assert os.listdir(m.path) == ["d"]
+
+
+def test_what_another_mount_does_to_names(mount):
+    with mount("actimeo=0") as one, mount("actimeo=0") as two:
+        (one.path / "a").write_bytes(b"content")
+        os.link(one.path / "a", one.path / "b")
+        assert ((two.path / "a").stat().st_ino, (two.path / "a").stat().st_nlink) == (
+            (two.path / "b").stat().st_ino, 2,
+        )  # fmt: skip
+        with (one.path / "a").open("rb") as file:
+            os.unlink(two.path / "a")
+            assert os.fstat(file.fileno()).st_nlink == 1
+            assert file.read() == b"content"
+        assert os.listdir(one.path) == ["b"]
+        os.rename(two.path / "b", two.path / "c")
+        assert (one.path / "c").stat().st_nlink == 1
+        assert not (one.path / "b").exists()
+        with (one.path / "c").open("ab") as file:
+            file.write(b" and more")
+        assert (two.path / "c").read_bytes() == b"content and more"
+
+
+def test_too_many_names(both):
+    there = both[0]
+    (there / "0").write_bytes(b"")
+    for number in range(1, 178):
+        os.link(there / "0", there / str(number))
+    assert errno_of(os.link, there / "0", there / "178") == errno.EMLINK
+    assert len({entry.stat().st_ino for entry in os.scandir(there)}) == 1
+    assert (there / "5").stat().st_nlink == 178
+
+
+def test_hard_link_budgets(mount, emulator):
+    with mount("actimeo=60") as m:
+        (m.path / "a").write_bytes(b"x" * 100)
+        (m.path / "a").read_bytes()
+        with emulator.counting() as linked:
+            os.link(m.path / "a", m.path / "b")
+            assert (m.path / "b").stat().st_nlink == 2
+        with emulator.counting() as read:
+            assert (m.path / "b").read_bytes() == b"x" * 100
+        with emulator.counting() as removed:
+            os.unlink(m.path / "a")
+            assert (m.path / "b").stat().st_nlink == 1
+    assert linked.requests == {"CreateHardLink": 1}
+    # The content is cached for both names, and asked about like any other.
+    assert read.requests == {"GetFileProperties": 1}
+    assert removed.requests == {"DeleteFile": 1}
