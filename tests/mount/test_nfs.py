@@ -2,13 +2,14 @@
 
 import errno
 import os
+import random
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.mount.conftest import make_mount, make_share
+from tests.mount.conftest import MountFactory, make_mount, make_share
 from tests.mount.harness import Mount, Share, errno_of, run
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
@@ -343,3 +344,146 @@ def test_hard_link_budgets(mount, emulator):
     # The content is cached for both names, and asked about like any other.
     assert read.requests == {"GetFileProperties": 1}
     assert removed.requests == {"DeleteFile": 1}
+
+
+def test_programs(both):
+    """ln, cp -a, tar, rsync where it is installed, and git: trees are the same in the end."""
+    git = [
+        "git",
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    ]
+    for root in both:
+        (root / "tree/deep").mkdir(parents=True, mode=0o750)
+        (root / "tree/file").write_bytes(b"x" * 10_000)
+        run(["ln", "tree/file", "tree/deep/hard"], cwd=root)
+        run(["ln", "-s", "../file", "tree/deep/soft"], cwd=root)
+        run(["ln", "-sf", "nowhere", "tree/deep/soft"], cwd=root)
+        run(["ln", "-f", "tree/file", "tree/deep/hard"], cwd=root)
+        run(["chmod", "-R", "u=rwX,go=rX,g+s", "tree"], cwd=root)
+        run(["cp", "-a", "tree", "copy"], cwd=root)
+        run(["tar", "-cf", "tree.tar", "tree"], cwd=root)
+        (root / "untarred").mkdir()
+        run(["tar", "-xpf", "tree.tar", "-C", "untarred"], cwd=root)
+        run(["rm", "tree.tar"], cwd=root)
+        repository = root / "repository"
+        run([*git, "init", "-q", repository])
+        run(["cp", "-a", "tree", "repository/"], cwd=root)
+        run([*git, "add", "-A"], cwd=repository)
+        run([*git, "commit", "-qm", "one"], cwd=repository)
+        run([*git, "clone", "-q", repository, root / "clone"])  # objects are hard links
+        assert run([*git, "status", "--porcelain"], cwd=root / "clone").stdout == ""
+        run([*git, "fsck", "--strict"], cwd=root / "clone")
+        run(["rm", "-r", "repository", "clone/.git"], cwd=root)
+    assert seen(both[0]) == seen(both[1])
+
+
+class Game:
+    """Plays the same random calls in both directories, files held open among them."""
+
+    def __init__(self, roots: tuple[Path, Path], seed: int) -> None:
+        self.roots = roots
+        self.random = random.Random(seed)
+        self.open: list[tuple[int, int]] = []
+        self.played: list[tuple[object, ...]] = []
+
+    def play(self, turns: int) -> None:
+        for root in self.roots:
+            (root / "d").mkdir()
+        for _ in range(turns):
+            name = self.random.choice(
+                ["create", "create", "link", "link", "link", "unlink", "unlink", "rename", "rename",
+                 "append", "hold", "use", "use", "drop", "symlink", "truncate", "chmod"],
+            )  # fmt: skip
+            one, two = (self.random.choice(["a", "b", "B", "c", "d/a", "d/e"]) for _ in range(2))
+            number = self.random.randrange(1 << 20)
+            self.played.append((name, one, two, number))
+            answers = [self.call(name, i, root / one, root / two, number)
+                       for i, root in enumerate(self.roots)]  # fmt: skip
+            if name == "drop" and self.open:
+                self.open.pop(number % len(self.open))
+            assert answers[0] == answers[1], self.played
+            if len(self.played) % 10 == 0:
+                assert seen(self.roots[0]) == seen(self.roots[1]), self.played
+        while self.open:
+            for descriptor in self.open.pop():
+                os.close(descriptor)
+        assert seen(self.roots[0]) == seen(self.roots[1]), self.played
+
+    def call(self, name: str, side: int, one: Path, two: Path, number: int) -> object:
+        try:
+            return getattr(self, f"_{name}")(side, one, two, number)
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+
+    def _create(self, side: int, one: Path, two: Path, number: int) -> None:
+        with one.open("xb") as file:
+            file.write(b"%d" % number)
+
+    def _append(self, side: int, one: Path, two: Path, number: int) -> None:
+        with os.fdopen(os.open(one, os.O_WRONLY | os.O_APPEND), "wb") as file:
+            file.write(b"+%d" % number)
+
+    def _link(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.link(one, two, follow_symlinks=False)
+
+    def _symlink(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.symlink(f"{number}", one)
+
+    def _unlink(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.unlink(one)
+
+    def _rename(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.rename(one, two)
+
+    def _truncate(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.truncate(one, number % 5)
+
+    def _chmod(self, side: int, one: Path, two: Path, number: int) -> None:
+        os.chmod(one, 0o600 | number % 0o100)
+
+    def _hold(self, side: int, one: Path, two: Path, number: int) -> None:
+        descriptor = os.open(one, os.O_RDWR)
+        if side == 0:
+            self.open.append((descriptor, -1))
+        else:
+            self.open[-1] = (self.open[-1][0], descriptor)
+
+    def _use(self, side: int, one: Path, two: Path, number: int) -> object:
+        if not self.open:
+            return None
+        descriptor = self.open[number % len(self.open)][side]
+        os.pwrite(descriptor, b"%d" % number, number % 7)
+        status = os.fstat(descriptor)
+        content = os.pread(descriptor, 100, 0)
+        return content, status.st_size, status.st_nlink, oct(status.st_mode)
+
+    def _drop(self, side: int, one: Path, two: Path, number: int) -> None:
+        if self.open:
+            os.close(self.open[number % len(self.open)][side])
+
+
+def play(mount: MountFactory, local: Path, options: str, seed: int, turns: int) -> None:
+    local.mkdir()
+    with mount(options) as m:
+        (m.path / "game").mkdir()
+        Game((m.path / "game", local), seed).play(turns)
+        before = seen(m.path)
+    with mount() as m:
+        assert seen(m.path) == before
+
+
+@pytest.mark.parametrize("options", ["", "actimeo=0", "writeback"])
+def test_random_calls(mount, tmp_path, options):
+    play(mount, tmp_path / "local", options, 1, 60)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 106))
+@pytest.mark.parametrize("options", ["", "actimeo=0", "writeback", "actimeo=0,lease=always"])
+def test_long_random_games(mount, tmp_path, options, seed):
+    play(mount, tmp_path / "local", options, seed, 150)
