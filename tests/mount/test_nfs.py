@@ -487,3 +487,43 @@ def test_random_calls(mount, tmp_path, options):
 @pytest.mark.parametrize("options", ["", "actimeo=0", "writeback", "actimeo=0,lease=always"])
 def test_long_random_games(mount, tmp_path, options, seed):
     play(mount, tmp_path / "local", options, seed, 150)
+
+
+def test_links_whose_answer_was_lost(mount, emulator):
+    with mount() as m:
+        (m.path / "a").write_bytes(b"content")
+        emulator.faults(
+            rules=[
+                {"action": "reset-after", "operation": "CreateHardLink", "times": 1},
+                {"action": "reset-after", "operation": "CreateSymbolicLink", "times": 1},
+            ]
+        )
+        os.link(m.path / "a", m.path / "b")
+        os.symlink("a", m.path / "l")
+        assert emulator.faults_applied() == 2
+        m.expected.append("try 1 failed")
+        assert ((m.path / "b").stat().st_nlink, os.readlink(m.path / "l")) == (2, "a")
+
+
+def test_a_lease_is_given_back_under_the_name_that_is_left(mount, share):
+    with mount("lease=always") as m:
+        (m.path / "a").write_bytes(b"content")
+        os.link(m.path / "a", m.path / "b")
+        with (m.path / "b").open("r+b") as file:
+            file.write(b"C")
+            file.flush()
+            os.fsync(file.fileno())
+            os.unlink(m.path / "b")
+            assert share.properties("a").lease.state == "leased"
+            os.rename(m.path / "a", m.path / "c")
+            file.write(b"O")
+        assert share.properties("c").lease.state == "available"
+        assert share.read("c") == b"COntent"
+
+
+def test_modes_count(both):
+    """The kernel goes by what the share says."""
+    (both[0] / "f").write_bytes(b"#!/bin/sh\nexit 7\n")
+    assert errno_of(os.execv, str(both[0] / "f"), ["f"]) == errno.EACCES
+    (both[0] / "f").chmod(0o755)
+    assert run([both[0] / "f"], check=False).returncode == 7
