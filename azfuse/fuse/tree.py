@@ -288,6 +288,7 @@ class Tree(Knowledge):
         """
         result: list[tuple[Inode, str] | None] = []
         limiter = trio.CapacityLimiter(_PROBES_AT_ONCE)
+        asked: set[Inode] = set()  # of a file with several names once
 
         async def probe(position: int, facts: Facts) -> None:
             async with limiter:
@@ -300,7 +301,8 @@ class Tree(Knowledge):
             for facts in entries:
                 result.append(None)
                 inode = self._attach(parent, facts)
-                if self.trust.needs_probe(inode):
+                if self.trust.needs_probe(inode) and inode not in asked:
+                    asked.add(inode)
                     nursery.start_soon(probe, len(result) - 1, facts)
                 else:
                     result[-1] = inode, facts.name

@@ -318,7 +318,7 @@ def test_what_another_mount_does_to_names(mount):
         assert (two.path / "c").read_bytes() == b"content and more"
 
 
-def test_too_many_names(both):
+def test_too_many_names(both, common, emulator):
     there = both[0]
     (there / "0").write_bytes(b"")
     for number in range(1, 178):
@@ -326,6 +326,27 @@ def test_too_many_names(both):
     assert errno_of(os.link, there / "0", there / "178") == errno.EMLINK
     assert len({entry.stat().st_ino for entry in os.scandir(there)}) == 1
     assert (there / "5").stat().st_nlink == 178
+    # One file, asked about once.
+    common.ask("refresh", path="")
+    with emulator.counting() as listed:
+        assert len(run(["ls", "-l", there]).stdout.splitlines()) == 179
+    assert listed.requests["GetFileProperties"] <= 1
+
+
+def test_a_snapshot(mount, share):
+    with mount() as m:
+        (m.path / "f").write_bytes(b"before")
+        (m.path / "f").chmod(0o640)
+        os.link(m.path / "f", m.path / "F")
+        os.symlink("f", m.path / "l")
+        before = seen(m.path)
+        taken = share.sdk.create_snapshot()["snapshot"]
+        (m.path / "f").write_bytes(b"after")
+        os.unlink(m.path / "F")
+        os.unlink(m.path / "l")
+    with mount(f"snapshot={taken}") as m:
+        assert seen(m.path) == before
+        assert errno_of(os.link, m.path / "f", m.path / "g") == errno.EROFS
 
 
 def test_hard_link_budgets(mount, emulator):
