@@ -59,12 +59,12 @@ class FileHandle:
 class DirectoryHandle:
     """What one opendir(3) needs to remember.
 
-    `entries` is the directory as it was when reading began; positions in it stay
-    valid while entries come and go.
+    `entries`, each with its name, is the directory as it was when reading began; positions
+    in it stay valid while entries come and go.
     """
 
     inode: Inode
-    entries: Sequence[Inode] | None = field(default=None)
+    entries: Sequence[tuple[Inode, str]] | None = field(default=None)
 
 
 HandleT = TypeVar("HandleT")

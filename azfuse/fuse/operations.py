@@ -16,7 +16,6 @@ import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
 from azfuse.cache.counters import CallCounters
-from azfuse.fuse import names
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
@@ -64,7 +63,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name, and count the reference that the answer gives the kernel."""
         parent = self.tree.table[parent_inode]
-        share_name = names.to_share(name)
+        share_name = self._share_name(name)
         began = self.tree.clock()
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
@@ -116,9 +115,10 @@ class Operations(pyfuse3.Operations):
         """Give the target of a symbolic link."""
         node = self.tree.table[inode]
         await self.tree.refresh(node)
-        if node.link_target is None:
+        target = await self.tree.dialect.read_link(self.tree.file, node)
+        if target is None:
             raise OSError(errno.EINVAL, "not a symbolic link")
-        return FileNameT(node.link_target)
+        return FileNameT(target)
 
     @handler
     async def access(self, inode: InodeT, mode: ModeT, ctx: RequestContext) -> bool:
@@ -137,7 +137,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a file or a special file."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.mknod(parent, share_name, mode, rdev, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -146,7 +146,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.mkdir(parent, share_name, mode, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -155,7 +155,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.namespace.symlink(parent, share_name, target, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -167,18 +167,21 @@ class Operations(pyfuse3.Operations):
         new_name: FileNameT,
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Refuse hard links as link(2) says for file systems that have none."""
-        raise OSError(errno.EPERM, "SMB shares have no hard links")
+        """Give a file one more name (link(2))."""
+        node, parent = self.tree.table[inode], self.tree.table[new_parent_inode]
+        share_name = self._share_name(new_name)
+        await self.namespace.link(node, parent, share_name)
+        return self._entry(node, share_name)
 
     @handler
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove a name that is not a directory's."""
-        await self.namespace.unlink(self.tree.table[parent_inode], names.to_share(name))
+        await self.namespace.unlink(self.tree.table[parent_inode], self._share_name(name))
 
     @handler
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an empty directory."""
-        await self.namespace.rmdir(self.tree.table[parent_inode], names.to_share(name))
+        await self.namespace.rmdir(self.tree.table[parent_inode], self._share_name(name))
 
     @handler
     async def rename(
@@ -194,9 +197,9 @@ class Operations(pyfuse3.Operations):
         table = self.tree.table
         await self.namespace.rename(
             table[parent_inode_old],
-            names.to_share(name_old),
+            self._share_name(name_old),
             table[parent_inode_new],
-            names.to_share(name_new),
+            self._share_name(name_new),
             flags,
         )
 
@@ -212,7 +215,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> tuple[FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it; an existing one is opened (open(2) with O_CREAT)."""
-        parent, share_name = self.tree.table[parent_inode], names.to_share(name)
+        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
             inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
@@ -264,7 +267,7 @@ class Operations(pyfuse3.Operations):
         inode = handle.inode
         if not self.files.released(handle):
             return
-        if inode.hidden:
+        if inode.hidden or inode.scrap is not None:
             # Nobody waits for a release, and an unmount goes on without its answer.
             self.start_errand(self.namespace.discard_hidden, inode)
         else:
@@ -285,24 +288,30 @@ class Operations(pyfuse3.Operations):
         if handle.entries is None or start_id == 0:
             handle.entries = await self._entries(handle.inode)
         for position in range(start_id, len(handle.entries)):
-            inode = handle.entries[position]
+            inode, listed = handle.entries[position]
             dots = position < len(_DOTS)
-            if inode.unlinked and not dots:
+            if not dots and not self.tree.shows(handle.inode, inode, listed):
                 continue
-            name = _DOTS[position] if dots else names.to_linux(inode.name)
+            # What was renamed since then has its new name.
+            share_name = listed if inode.other_names else inode.name
+            name = _DOTS[position] if dots else self.tree.dialect.to_linux(share_name)
             attributes = self._attributes(inode)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
             if not dots:
                 self._referenced(inode, inode.number)
 
-    async def _entries(self, directory: Inode) -> list[Inode]:
+    async def _entries(self, directory: Inode) -> list[tuple[Inode, str]]:
         """Return `.` and `..`, what the share lists, and what is still only here."""
         listing = await self.tree.listed(directory)
-        inodes = await self.tree.adopt_all(directory, list(listing.entries.values()))
-        known = set(map(id, inodes))
-        local = [i for i in directory.children.values() if i.is_local and id(i) not in known]
-        return [directory, directory.parent or directory, *inodes, *local]
+        found = await self.tree.adopt_all(directory, list(listing.entries.values()))
+        known = {id(inode) for inode, _ in found}
+        local = [
+            (inode, inode.name)
+            for inode in directory.children.values()
+            if inode.is_local and id(inode) not in known
+        ]
+        return [(directory, "."), (directory.parent or directory, ".."), *found, *local]
 
     @handler
     async def releasedir(self, fh: FileHandleT) -> None:
@@ -355,14 +364,18 @@ class Operations(pyfuse3.Operations):
 
     # -- answers --------------------------------------------------------------------------------
 
+    def _share_name(self, name: FileNameT) -> str:
+        return self.tree.dialect.to_share(name)
+
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
         entry = self._attributes(inode)
-        if asked_name != inode.name and not inode.unlinked:
+        other_case = asked_name != inode.name and not self.tree.dialect.case_sensitive
+        if other_case and not inode.unlinked:
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.tree.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+                self.tree.kernel.forget_name(inode.parent, self.tree.dialect.to_linux(inode.name))
             entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino)
