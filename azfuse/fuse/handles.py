@@ -60,11 +60,12 @@ class DirectoryHandle:
     """What one opendir(3) needs to remember.
 
     `entries` is the directory as it was when reading began; positions in it stay
-    valid while entries come and go.
+    valid while entries come and go. `snapshots` is the same of the directory of snapshots.
     """
 
     inode: Inode
     entries: Sequence[Inode] | None = field(default=None)
+    snapshots: Sequence[str] | None = field(default=None)
 
 
 HandleT = TypeVar("HandleT")

@@ -38,8 +38,12 @@ class Knowledge:
         kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
+        live: InodeTable | None = None,
     ) -> None:
-        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
+        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable).
+
+        *live* is the table of the share itself, where this is one of its snapshots.
+        """
         self.settings = settings
         self.posix = PosixPolicy(settings)
         self.case_sensitive = False
@@ -57,7 +61,11 @@ class Knowledge:
         self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
         root_posix = self.posix.default(0o040000)
         root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
-        self.table = InodeTable(root, numbers)
+        self.table = (
+            InodeTable(root, numbers)
+            if live is None
+            else live.beside(root, settings.snapshot or "")
+        )
 
     @property
     def root(self) -> Inode:

@@ -16,7 +16,7 @@ from azfuse.cache.counters import MetadataCounters, Tally
 from azfuse.cache.metadata import Facts, Listing
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.knowledge import Knowledge
 from azfuse.fuse.settings import FileSystemSettings
@@ -48,9 +48,13 @@ class Tree(Knowledge):
         kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
+        live: InodeTable | None = None,
     ) -> None:
-        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
-        super().__init__(settings, cache, kernel, clock, numbers)
+        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable).
+
+        *live* is the table of the share itself, where this is one of its snapshots.
+        """
+        super().__init__(settings, cache, kernel, clock, numbers, live)
         self.directory = directory
         self.file = file
         #: Bytes that we put on the share, or freed there.
