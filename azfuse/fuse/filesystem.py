@@ -34,6 +34,7 @@ from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.snapshots import Snapshots, View
 from azfuse.fuse.space import Space
 from azfuse.fuse.state import MountState
+from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
 from azfuse.rest.account import Account
@@ -225,7 +226,8 @@ class FileSystem(Operations):
             time.time_ns,
             self.kernel.forget_attributes,
         )
-        return View(tree, files, UserAttributes(tree, self._leases, self._writeback))
+        user = UserAttributes(tree, self._leases, self._writeback)
+        return View(tree, files, user, StateAttributes(tree))
 
     async def tell_kernel(self) -> None:
         """Tell the kernel what it could not know; to run while the mount is served."""

@@ -16,7 +16,7 @@ import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
 from azfuse.cache.counters import CallCounters
-from azfuse.fuse import names
+from azfuse.fuse import names, stateattrs
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
@@ -364,19 +364,22 @@ class Operations(pyfuse3.Operations):
         """Give the value of an extended attribute.
 
         The kernel asks for `security.capability` before every write, so that is
-        answered before anything else. That there are no attributes but `user.*` is said
-        with ENOTSUP: `ls -l` then stops asking for two of them for every entry.
+        answered before anything else. That there are none but `user.*` and `azfuse.*` is
+        said with ENOTSUP: `ls -l` then stops asking for two of them for every entry.
         """
-        if not name.startswith(b"user."):
+        state = name.startswith(stateattrs.PREFIX)
+        if not state and not name.startswith(b"user."):
             raise pyfuse3.FUSEError(errno.ENOTSUP)
         node = self.tree.table[inode]
-        return await self.snapshots.view_of(node).user_attributes.get(node, name)
+        view = self.snapshots.view_of(node)
+        return await (view.state_attributes if state else view.user_attributes).get(node, name)
 
     @handler
     async def setxattr(
         self, inode: InodeT, name: FileNameT, value: bytes, ctx: RequestContext
     ) -> None:
         """Set an extended attribute."""
+        stateattrs.refuse_change(name)
         node = self._changeable(inode)
         await self.snapshots.view_of(node).user_attributes.set(node, name, value)
 
@@ -390,6 +393,7 @@ class Operations(pyfuse3.Operations):
     @handler
     async def removexattr(self, inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an extended attribute."""
+        stateattrs.refuse_change(name)
         node = self._changeable(inode)
         await self.snapshots.view_of(node).user_attributes.remove(node, name)
 

@@ -21,6 +21,7 @@ from azfuse.fuse.attributes import entry_attributes
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
+from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
 from azfuse.rest.account import Account
@@ -43,6 +44,7 @@ class View:
     tree: Tree
     files: Files
     user_attributes: UserAttributes
+    state_attributes: StateAttributes
 
 
 class Snapshots:
