@@ -64,6 +64,7 @@ class Removal:
         inode.ctime = self._now()
         if inode.file is not None and not inode.handles:
             self._writeback.forget(inode.file)
+        self._writeback.room_made()
 
     async def _delete(self, inode: Inode) -> None:
         tree = self._tree
@@ -142,6 +143,7 @@ class Removal:
                     log.warning(
                         "%s is left on the share; the next mount removes it: %s", inode.name, error
                     )
+        self._writeback.room_made()
         self._tree.forget(inode)
 
     async def rmdir(self, parent: Inode, name: str) -> None:
