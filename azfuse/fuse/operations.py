@@ -225,7 +225,9 @@ class Operations(pyfuse3.Operations):
         parent, share_name = await self._place(parent_inode, name)
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
+            inode = await self.namespace.create(
+                parent, share_name, mode, ctx.uid, ctx.gid, exclusive=bool(flags & os.O_EXCL)
+            )
         elif flags & os.O_EXCL:
             raise FileExistsError(errno.EEXIST, "the name is taken")
         elif inode.is_directory:

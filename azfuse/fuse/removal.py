@@ -93,8 +93,7 @@ class Removal:
         Costs nothing for a file that did not reach the share.
         """
         tree = self._tree
-        name = f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
-        root = tree.root
+        name, root = self._hidden_name(), tree.root
         written, asked, file_id = None, tree.clock(), inode.file_id
         if not inode.is_local:
             target = f"{root.path}/{name}" if root.path else name
@@ -109,6 +108,10 @@ class Removal:
         if written is not None:
             changed(tree, inode, written, asked)
         inode.ctime = self._now()
+
+    def _hidden_name(self) -> str:
+        """Make a name below the root that nobody sees, and that is cleared after a crash."""
+        return f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
 
     async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
         """Give a hidden file its name back: nothing has taken its place."""

@@ -46,6 +46,8 @@ class FileSystemSettings:
     lease: Literal["off", "auto", "always"] = "auto"
     #: How long fsync, close and their like wait for the lease of somebody else.
     lease_wait: float = 0.0
+    #: `atomic`: of several mounts that make one name exclusively, one succeeds.
+    exclusive: Literal["local", "atomic"] = "local"
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path
     #: Where blocks are kept on disk as well, if anywhere, and how many bytes of them.

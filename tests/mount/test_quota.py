@@ -40,7 +40,14 @@ def test_quota_and_use_are_those_of_the_share(share, mount):
         assert os.statvfs(m.path).f_bavail - figures.f_bavail == 2 * MIB // figures.f_frsize
 
 
-@pytest.mark.parametrize("room", ["unlink", "rename", "quota"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        "unlink",
+        pytest.param("rename", marks=pytest.mark.long),
+        pytest.param("quota", marks=pytest.mark.long),
+    ],
+)
 def test_what_found_no_room_goes_up_when_there_is_some(emulator, share, mount, room):
     content = os.urandom(3 * MIB)
     with mount("dirty-expire=3600") as m:
