@@ -300,6 +300,8 @@ class Tree(Knowledge):
                 number = self.table.number_for(facts.file_id)
                 inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
                 self.table.add(inode)
+                if inode.is_directory:
+                    self.recall_times(inode)
             else:
                 self.detach(inode)  # renamed by somebody else
             inode.gone = False
@@ -330,6 +332,8 @@ class Tree(Knowledge):
         )
         if of_use and not inode.unlinked:
             return
+        if inode.is_directory:
+            self.keep_times(inode)
         self.detach(inode)
         self.table.drop(inode)
 
