@@ -20,7 +20,7 @@ from azfuse.cache.journal import Journal, Record
 from azfuse.cache.remote import RemoteFile
 from azfuse.cache.transfers import Transfers
 from azfuse.cache.upload import Upload
-from azfuse.rest.errors import AzureFilesError
+from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +135,15 @@ class WriteBack:
         self._strike_out(file)
         self._signal()
 
+    def room_made(self) -> None:
+        """Try soon again what the share had no room for: something of it was removed."""
+        for file in self._pending:
+            error = file.error
+            full = ErrorCode.SHARE_SIZE_LIMIT_REACHED
+            if isinstance(error, ServiceError) and error.code == full:
+                file.retry_at = min(file.retry_at, self._clock() + FIRST_PAUSE)
+                self._schedule(file, file.retry_at - self._clock())
+
     async def throttle(self) -> None:
         """Wait while too much is dirty. Raises the error of the last upload if all have failed."""
         while self._cache.over_dirty:
@@ -235,6 +244,8 @@ class WriteBack:
                 file.failures += 1
                 pause = min(FIRST_PAUSE * 2 ** min(file.failures - 1, 10), LONGEST_PAUSE)
                 file.retry_at = self._clock() + pause
+                if file.due > file.retry_at:
+                    self._schedule(file, pause)
                 self._last_error = error
                 raise
             else:

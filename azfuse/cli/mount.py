@@ -50,6 +50,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       writeback[=SECONDS]            close waits for a local journal, upload follows (off; 0.2)
       lease=off|auto|always          keep other writers off while uploading (auto)
       lease-wait=SECONDS             wait for leases of others before EBUSY (0)
+      exclusive=local|atomic         O_EXCL, mkdir, symlink as locks between mounts (local)
       log-level, log-file, state-dir, foreground
       metrics=PORT                   figures for Prometheus at 127.0.0.1:PORT/metrics
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount

@@ -78,13 +78,13 @@ class Directories:
         """True if programs need not wait for the share."""
         return self._delay is not None
 
-    async def make(self, inode: Inode) -> None:
+    async def make(self, inode: Inode, *, now: bool = False) -> None:
         """Make the directory of *inode*, which is in the tree already where that comes later.
 
-        Raises what Create Directory raises.
+        With *now* it does not. Raises what Create Directory raises.
         """
-        if self._delay is None:
-            await self._create(inode)
+        if self._delay is None or now:
+            await self._create(inode, join=False)
         else:
             self._later(inode, self._delay)
 
@@ -198,8 +198,11 @@ class Directories:
 
     # -- on the share -------------------------------------------------------------------
 
-    async def _create(self, inode: Inode) -> None:
-        """Create Directory, with everything that programs have set of it so far."""
+    async def _create(self, inode: Inode, *, join: bool = True) -> None:
+        """Create Directory, with everything that programs have set of it so far.
+
+        One that somebody else has made meanwhile will do, if we may *join*.
+        """
         tree = self._tree
         attributes, metadata = tree.posix.encode(
             inode.posix, FileAttributes.DIRECTORY, inode.xattrs
@@ -221,7 +224,7 @@ class Directories:
                 inode.path, smb=smb, nfs=nfs, metadata=metadata
             )
         except ServiceError as error:
-            if error.code != ErrorCode.RESOURCE_ALREADY_EXISTS or not self.delays:
+            if error.code != ErrorCode.RESOURCE_ALREADY_EXISTS or not join:
                 raise
             if not await self._join(inode):
                 raise

@@ -21,6 +21,7 @@ from azfuse.cache.transfers import Transfers
 from azfuse.cache.writeback import CachedFile, Failure, WriteBack
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.files import Files
+from azfuse.fuse.inodes import InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
@@ -30,10 +31,13 @@ from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.fuse.snapshots import Snapshots, View
 from azfuse.fuse.space import Space
 from azfuse.fuse.state import MountState
+from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.rest.account import Account
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError, ServiceError
 from azfuse.rest.file import File
@@ -68,12 +72,15 @@ class FileSystem(Operations):
 
     def __init__(self, transport: Transport, share: str, settings: FileSystemSettings) -> None:
         super().__init__()
+        if settings.snapshot is not None:
+            settings = settings.of_snapshot(settings.snapshot)
         self.settings = settings
         self.unsaved: list[Unsaved] = []
         #: Parts of `stats` by name; whatever counts something adds its own.
         self.sections: dict[str, Callable[[], Mapping[str, object]]] = {
             "requests": transport.counters.stats
         }
+        self._transport = transport
         self._share = Share(transport, share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         heap = Heap(settings.cache_size + _HEAP_SLACK)
@@ -82,17 +89,26 @@ class FileSystem(Operations):
         self._instance = secrets.token_hex(4)
         self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
         self.kernel = Kernel()
-        self.tree = Tree(
-            Directory(transport, share, snapshot=settings.snapshot),
-            File(transport, share, snapshot=settings.snapshot),
+        self.tree = self._tree(settings, self._state.numbers)
+        self.refresher = Refresher(self.tree, self._cache)
+        self.space = Space(self._share, trio.current_time, lambda: self.tree.moved_bytes)
+
+    def _tree(
+        self,
+        settings: FileSystemSettings,
+        numbers: dict[int, int],
+        live: InodeTable | None = None,
+    ) -> Tree:
+        return Tree(
+            Directory(self._transport, self._share.share, snapshot=settings.snapshot),
+            File(self._transport, self._share.share, snapshot=settings.snapshot),
             settings,
             self._cache,
             self.kernel,
             trio.current_time,
-            self._state.numbers,
+            numbers,
+            live,
         )
-        self.refresher = Refresher(self.tree, self._cache)
-        self.space = Space(self._share, trio.current_time, lambda: self.tree.moved_bytes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -153,14 +169,15 @@ class FileSystem(Operations):
             self.settings.writeback,
         )
         self._leases = Leases(self.tree, self._state, self._instance, self.settings.lease_wait)
-        self.files = Files(
-            self.tree,
-            self._cache,
-            reader,
-            self._writeback,
-            self._leases,
-            time.time_ns,
-            self.kernel.forget_attributes,
+        live = self._view(self.tree, reader)
+        self.files = live.files
+        self.snapshots = Snapshots(
+            Account(self._transport),
+            self._share.share,
+            live,
+            lambda taken: self._view(
+                self._tree(self.settings.of_snapshot(taken), {}, self.tree.table), reader
+            ),
         )
         self.directories = Directories(
             self.tree, nursery, self.settings.writeback, self.tree.forget
@@ -177,7 +194,6 @@ class FileSystem(Operations):
         self.setter = Setter(
             self.tree, self.files, self._leases, self._writeback, self.directories, time.time_ns
         )
-        self.user_attributes = UserAttributes(self.tree, self._leases, self._writeback)
         self._restorer = Restorer(
             self.tree,
             self._journal,
@@ -199,6 +215,20 @@ class FileSystem(Operations):
         if self._disk is not None:
             self.sections["disk"] = self._disk.stats
 
+    def _view(self, tree: Tree, reader: Reader) -> View:
+        tree.counters = self.tree.counters
+        files = Files(
+            tree,
+            self._cache,
+            reader,
+            self._writeback,
+            self._leases,
+            time.time_ns,
+            self.kernel.forget_attributes,
+        )
+        user = UserAttributes(tree, self._leases, self._writeback)
+        return View(tree, files, user, StateAttributes(tree))
+
     async def tell_kernel(self) -> None:
         """Tell the kernel what it could not know; to run while the mount is served."""
         await self.kernel.run()
@@ -207,6 +237,7 @@ class FileSystem(Operations):
         """Doubt what is believed of the entry at *path* and below; return what was forgotten."""
         if not path:
             self.space.forget()
+            self.snapshots.doubt_list()
         done = await self.refresher.refresh(path)
         log.info("refresh of %r: %d entries", path or "/", done.entries)
         return {"entries": done.entries, "contentBytes": done.content_bytes}
@@ -312,9 +343,10 @@ class FileSystem(Operations):
 
     def _emptied(self, content: FileContent) -> None:
         """Let go of an inode whose last cached block was evicted, if nothing else holds it."""
-        inode = self.files.owner_of(content)
-        if inode is not None:
-            self.tree.forget(inode)
+        for view in list(self.snapshots.views()):
+            inode = view.files.owner_of(content)
+            if inode is not None:
+                view.tree.forget(inode)
 
 
 def _disk_tier(share_url: str, settings: FileSystemSettings) -> DiskTier | None:

@@ -60,11 +60,13 @@ class DirectoryHandle:
     """What one opendir(3) needs to remember.
 
     `entries`, each with its name, is the directory as it was when reading began; positions
-    in it stay valid while entries come and go.
+    in it stay valid while entries come and go. `snapshots` is the same of the directory of
+    snapshots.
     """
 
     inode: Inode
     entries: Sequence[tuple[Inode, str]] | None = field(default=None)
+    snapshots: Sequence[str] | None = field(default=None)
 
 
 HandleT = TypeVar("HandleT")

@@ -1,5 +1,7 @@
 """The inode table: what the kernel knows by number, and where it is on the share."""
 
+import copy
+import hashlib
 import math
 import secrets
 import stat
@@ -191,6 +193,22 @@ class InodeTable:
         self._by_file_id: dict[int, Inode] = {}
         self._lookups: dict[int, int] = {root.number: 1}
         root.lookups = 1
+        #: Sets the numbers of one table apart from those of another.
+        self._salt = 0
+
+    def beside(self, root: Inode, view: str) -> "InodeTable":
+        """Return the table of another *view* of the share, with numbers that are no other's.
+
+        Numbers of both lead to inodes by either table; ids on the share by one's own.
+        """
+        table = copy.copy(self)
+        digest = hashlib.blake2b(view.encode(), digest_size=8).digest()
+        table._salt = int.from_bytes(digest) | 1 << 63
+        table._by_file_id = {}
+        table.numbers = {}
+        table.root = root
+        root.number = table.number_for(0)
+        return table
 
     def __getitem__(self, number: int) -> Inode:
         """Return the inode the kernel calls *number*."""
@@ -222,7 +240,7 @@ class InodeTable:
             return known
         number = int(f"{file_id:064b}"[::-1], 2)
         # 0 and the root's number are taken.
-        return number if number > pyfuse3.ROOT_INODE else number + (1 << 61)
+        return (number if number > pyfuse3.ROOT_INODE else number + (1 << 61)) ^ self._salt
 
     def add(self, inode: Inode) -> None:
         """Enter *inode*; it stays until nobody holds it any more."""

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 #: Missing names of which it is remembered that the kernel was told so.
 _MOST_MISSING: Final = 4096
+#: Directories of which the times are remembered that we moved, though nobody holds them now.
+_MOST_TIMES: Final = 10_000
+#: No service's clock is further ahead of ours: it refuses our signatures then. Nanoseconds.
+_MOST_SKEW: Final = 15 * 60 * 1_000_000_000
+#: The step of the service's clock in nanoseconds.
+_TICK: Final = 100
 
 
 class Knowledge:
@@ -38,8 +44,12 @@ class Knowledge:
         kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
+        live: InodeTable | None = None,
     ) -> None:
-        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
+        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable).
+
+        *live* is the table of the share itself, where this is one of its snapshots.
+        """
         self.settings = settings
         self.dialect: Dialect = SmbDialect(settings)
         self.clock = clock
@@ -54,9 +64,15 @@ class Knowledge:
         self._touched: dict[Inode, set[str]] = {}
         self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
+        #: By file id: time of the last write on the share, and mtime and ctime here.
+        self._times: LRUCache[int, tuple[int, int, int]] = LRUCache(_MOST_TIMES)
         root_posix = self.posix.default(0o040000)
         root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
-        self.table = InodeTable(root, numbers)
+        self.table = (
+            InodeTable(root, numbers)
+            if live is None
+            else live.beside(root, settings.snapshot or "")
+        )
 
     def speak(self, dialect: Dialect) -> None:
         """Go by *dialect* from now on. The first thing to do, with nothing known but the root."""
@@ -101,8 +117,10 @@ class Knowledge:
         if not self.posix.needs_metadata(facts):
             inode.posix = self.posix.of(facts, inode.link_target)
         if inode.is_directory:
-            # The service moves no times of a directory when its entries change; we do.
-            inode.mtime = max(inode.mtime, facts.last_write_time)
+            # The service moves no times of a directory when its entries change. We do, and
+            # keep what we have until the share shows another time than it did.
+            if known is None or known.last_write_time != facts.last_write_time:
+                inode.mtime = facts.last_write_time
             inode.ctime = max(inode.ctime, facts.change_time)
         else:
             inode.mtime = facts.last_write_time
@@ -261,9 +279,30 @@ class Knowledge:
                 self._listings.drop(parent)
 
     def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note that we changed the entries of *parent*: its times move."""
-        parent.mtime = max(parent.mtime, now_ns)
-        parent.ctime = max(parent.ctime, now_ns)
+        """Note that we changed the entries of *parent*: its times move, here alone."""
+        now = now_ns // _TICK * _TICK
+        # They always move on, though the service's clock may be a little ahead of ours. What
+        # a program has put into the future comes back from there.
+        if parent.mtime - now > _MOST_SKEW:
+            parent.mtime = now
+        else:
+            parent.mtime = max(parent.mtime + _TICK, now)
+        parent.ctime = max(parent.ctime + _TICK, now)
+
+    def keep_times(self, directory: Inode) -> None:
+        """Remember times of *directory* that we moved; it is about to be forgotten."""
+        facts = directory.facts
+        if facts is not None and not directory.gone:
+            shown = facts.last_write_time, facts.change_time
+            if shown != (directory.mtime, directory.ctime):
+                self._times[directory.file_id] = shown[0], directory.mtime, directory.ctime
+
+    def recall_times(self, directory: Inode) -> None:
+        """Give *directory*, which is known anew, the times that it had here, if they still hold."""
+        facts, kept = directory.facts, self._times.pop(directory.file_id, None)
+        if facts is not None and kept is not None and kept[0] == facts.last_write_time:
+            directory.mtime = kept[1]
+            directory.ctime = max(facts.change_time, kept[2])
 
     def entered(self, inode: Inode) -> None:
         """Note in the listings of its directories that *inode* is on the share now."""

@@ -18,7 +18,7 @@ from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, leased
 from azfuse.fuse.removal import Removal, has_record, path_of
 from azfuse.fuse.tree import Tree
-from azfuse.rest.errors import ServiceError
+from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Written
 from azfuse.rest.wire import MAX_PATH
 
@@ -44,10 +44,19 @@ class Namespace(Removal):
 
     # -- making -------------------------------------------------------------------------
 
-    async def create(self, parent: Inode, name: str, mode: int, uid: int, gid: int) -> Inode:
-        """Make a new regular file. It reaches the share with its content, at the first flush."""
+    async def create(
+        self, parent: Inode, name: str, mode: int, uid: int, gid: int, *, exclusive: bool = False
+    ) -> Inode:
+        """Make a new regular file. It reaches the share with its content, at the first flush.
+
+        An *exclusive* one does so at once where other mounts are to respect it.
+        """
         await self._must_be_free(parent, name)
         inode = self._new(parent, name, stat.S_IFREG | stat.S_IMODE(mode), uid, gid)
+        if exclusive and self._atomic:
+            await self._create_now(inode, b"")
+            inode.file = self._new_file(inode)
+            return inode
         inode.fresh = True
         inode.file = self._new_file(inode)
         self._tree.table.add(inode)
@@ -77,7 +86,18 @@ class Namespace(Removal):
         inode.link_target = target
         return await self._create_now(inode, content)
 
+    @property
+    def _atomic(self) -> bool:
+        return self._tree.settings.exclusive == "atomic"
+
     async def _create_now(self, inode: Inode, content: bytes) -> Inode:
+        if self._atomic:
+            await self._create_in_two_steps(inode, content)
+        else:
+            await self._create_whole(inode, content)
+        return self._placed(inode)
+
+    async def _create_whole(self, inode: Inode, content: bytes) -> None:
         remote = InodeFile(self._tree, inode)
         with_body = bool(content) and remote.takes_body
         await remote.create(
@@ -87,7 +107,32 @@ class Namespace(Removal):
             await remote.put_range(0, len(content), content)
         if inode.attributes_pending:
             await remote.settle()
-        return self._placed(inode)
+
+    async def _create_in_two_steps(self, inode: Inode, content: bytes) -> None:
+        """Create a file where nobody sees it, and give it its name unless that is taken.
+
+        Create File would replace what another mount has made meanwhile; a rename does not.
+        """
+        tree, parent, name = self._tree, inode.parent or self._tree.root, inode.name
+        await tree.on_share(parent)
+        path = inode.path
+        inode.parent, inode.name, inode.hidden = tree.root, self._hidden_name(), True
+        inode.scrap = inode.name
+        try:
+            await self._create_whole(inode, content)
+            asked = tree.clock()
+            written = await tree.file.rename_file(inode.path, path, expected_file_id=inode.file_id)
+        except ServiceError as error:
+            await self.discard_hidden(inode)
+            if error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+                raise
+            tree.drop_listing(parent)  # the kernel asks again as well, at EEXIST
+            raise FileExistsError(errno.EEXIST, "another mount has taken the name") from error
+        except BaseException:
+            await self.discard_hidden(inode)
+            raise
+        inode.parent, inode.name, inode.hidden, inode.scrap = parent, name, False, None
+        changed(tree, inode, written, asked, name=name)
 
     async def mkdir(self, parent: Inode, name: str, mode: int, uid: int, gid: int) -> Inode:
         """Make a directory."""
@@ -95,7 +140,12 @@ class Namespace(Removal):
             mode |= stat.S_ISGID
         inode = self._new(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), uid, gid)
         await self._must_be_free(parent, name)
-        await self._directories.make(inode)
+        try:
+            await self._directories.make(inode, now=self._atomic)
+        except ServiceError as error:
+            if error.code == ErrorCode.RESOURCE_ALREADY_EXISTS:
+                self._tree.drop_listing(parent)
+            raise
         self._tree.made_empty(inode)
         return self._placed(inode)
 

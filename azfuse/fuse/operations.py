@@ -16,6 +16,7 @@ import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
 from azfuse.cache.counters import CallCounters
+from azfuse.fuse import stateattrs
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
@@ -24,9 +25,9 @@ from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.setattr import Setter
+from azfuse.fuse.snapshots import Snapshots, View
 from azfuse.fuse.space import Space
 from azfuse.fuse.tree import Tree
-from azfuse.fuse.userattrs import UserAttributes
 from azfuse.rest.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Operations(pyfuse3.Operations):
     namespace: Namespace
     setter: Setter
     space: Space
-    user_attributes: UserAttributes
+    snapshots: Snapshots
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
 
@@ -63,14 +64,28 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name, and count the reference that the answer gives the kernel."""
         parent = self.tree.table[parent_inode]
-        share_name = self._share_name(name)
+        if parent is self.snapshots.directory:
+            return await self._snapshot(name)
+        view = self.snapshots.view_of(parent)
+        share_name = view.tree.dialect.to_share(name)
         began = self.tree.clock()
-        inode = await self.tree.lookup(parent, share_name)
+        inode = await view.tree.lookup(parent, share_name)
         if inode is None:
-            return missing_entry(self.tree.missing_for(parent, share_name))
+            if await self.snapshots.shown_as(parent, name):
+                return self._entry(self.snapshots.directory, share_name)
+            return missing_entry(view.tree.missing_for(parent, share_name))
         if inode.facts is not None and inode.facts.asked >= began:
             inode.vouched = (ctx.pid, self.tree.clock())
         return self._entry(inode, share_name)
+
+    async def _snapshot(self, name: FileNameT) -> pyfuse3.EntryAttributes:
+        try:
+            root = await self.snapshots.find(name)
+        except FileNotFoundError:
+            return missing_entry(0)
+        entry = self.snapshots.entry_of(name.decode())
+        self._referenced(root, root.number, self.snapshots.view_of(root))
+        return entry
 
     @handler
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
@@ -78,15 +93,16 @@ class Operations(pyfuse3.Operations):
         for number, count in inode_list:
             inode = self.tree.table.forget(number, count)
             if inode is not None:
-                self.tree.forget(inode)
+                self.snapshots.forget_inode(inode)
 
     @handler
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> pyfuse3.EntryAttributes:
         """Give the attributes of an inode (stat(2))."""
         node = self.tree.table[inode]
-        with self.tree.kernel.answering(node):
+        tree = self.snapshots.view_of(node).tree
+        with tree.kernel.answering(node):
             try:
-                await self.tree.refresh(node)
+                await tree.refresh(node)
             except (FileNotFoundError, ServiceError) as error:
                 lost = not isinstance(error, ServiceError) or error.code in NOT_FOUND
                 if not lost or node is self.tree.root:
@@ -94,7 +110,7 @@ class Operations(pyfuse3.Operations):
                 # Something else may have the name by now. At ESTALE the kernel looks it up
                 # again for a program that gave a path.
                 raise OSError(errno.ESTALE, "no longer on the share") from error
-            return entry_attributes(node, self.tree.trust)
+            return entry_attributes(node, tree.trust)
 
     @handler
     async def setattr(
@@ -106,7 +122,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
-        node = self.tree.table[inode]
+        node = self._changeable(inode)
         await self.setter.apply(node, attr, fields)
         return entry_attributes(node, self.tree.trust)
 
@@ -114,8 +130,9 @@ class Operations(pyfuse3.Operations):
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
         """Give the target of a symbolic link."""
         node = self.tree.table[inode]
-        await self.tree.refresh(node)
-        target = await self.tree.dialect.read_link(self.tree.file, node)
+        tree = self.snapshots.view_of(node).tree
+        await tree.refresh(node)
+        target = await tree.dialect.read_link(tree.file, node)
         if target is None:
             raise OSError(errno.EINVAL, "not a symbolic link")
         return FileNameT(target)
@@ -137,7 +154,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a file or a special file."""
-        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
+        parent, share_name = await self._place(parent_inode, name)
         inode = await self.namespace.mknod(parent, share_name, mode, rdev, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -146,7 +163,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
-        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
+        parent, share_name = await self._place(parent_inode, name)
         inode = await self.namespace.mkdir(parent, share_name, mode, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -155,7 +172,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link."""
-        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
+        parent, share_name = await self._place(parent_inode, name)
         inode = await self.namespace.symlink(parent, share_name, target, ctx.uid, ctx.gid)
         return self._entry(inode, share_name)
 
@@ -168,20 +185,20 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Give a file one more name (link(2))."""
-        node, parent = self.tree.table[inode], self.tree.table[new_parent_inode]
-        share_name = self._share_name(new_name)
+        node = self._changeable(inode)
+        parent, share_name = await self._place(new_parent_inode, new_name)
         await self.namespace.link(node, parent, share_name)
         return self._entry(node, share_name)
 
     @handler
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove a name that is not a directory's."""
-        await self.namespace.unlink(self.tree.table[parent_inode], self._share_name(name))
+        await self.namespace.unlink(*await self._place(parent_inode, name))
 
     @handler
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an empty directory."""
-        await self.namespace.rmdir(self.tree.table[parent_inode], self._share_name(name))
+        await self.namespace.rmdir(*await self._place(parent_inode, name))
 
     @handler
     async def rename(
@@ -194,14 +211,9 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> None:
         """Move an entry (rename(2), renameat2(2))."""
-        table = self.tree.table
-        await self.namespace.rename(
-            table[parent_inode_old],
-            self._share_name(name_old),
-            table[parent_inode_new],
-            self._share_name(name_new),
-            flags,
-        )
+        source = await self._place(parent_inode_old, name_old)
+        target = await self._place(parent_inode_new, name_new)
+        await self.namespace.rename(*source, *target, flags)
 
     # -- files ----------------------------------------------------------------------------
 
@@ -215,10 +227,12 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> tuple[FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it; an existing one is opened (open(2) with O_CREAT)."""
-        parent, share_name = self.tree.table[parent_inode], self._share_name(name)
+        parent, share_name = await self._place(parent_inode, name)
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
-            inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
+            inode = await self.namespace.create(
+                parent, share_name, mode, ctx.uid, ctx.gid, exclusive=bool(flags & os.O_EXCL)
+            )
         elif flags & os.O_EXCL:
             raise FileExistsError(errno.EEXIST, "the name is taken")
         elif inode.is_directory:
@@ -232,7 +246,10 @@ class Operations(pyfuse3.Operations):
         return await self._open(self.tree.table[inode], inode, flags, ctx)
 
     async def _open(self, inode: Inode, number: int, flags: int, ctx: RequestContext) -> FileInfo:
-        handle, keep = await self.files.open(inode, flags, ctx.pid)
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
+            self.snapshots.check_changeable(inode)
+        files = self.snapshots.view_of(inode).files
+        handle, keep = await files.open(inode, flags, ctx.pid)
         # Under another letter case the kernel has other pages, which our news do not reach.
         keep = keep and number == inode.number
         return FileInfo(fh=FileHandleT(self._open_files.add(handle)), keep_cache=keep)
@@ -241,7 +258,9 @@ class Operations(pyfuse3.Operations):
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Read from an open file."""
         # pyfuse3 takes any buffer, and a view saves a copy; its stub only says bytes.
-        return cast("bytes", await self.files.read(self._open_files[fh], off, size))
+        handle = self._open_files[fh]
+        files = self.snapshots.view_of(handle.inode).files
+        return cast("bytes", await files.read(handle, off, size))
 
     @handler
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
@@ -265,13 +284,14 @@ class Operations(pyfuse3.Operations):
         """Let go of an open file."""
         handle = self._open_files.remove(fh)
         inode = handle.inode
-        if not self.files.released(handle):
+        view = self.snapshots.view_of(inode)
+        if not view.files.released(handle):
             return
         if inode.hidden or inode.scrap is not None:
             # Nobody waits for a release, and an unmount goes on without its answer.
             self.start_errand(self.namespace.discard_hidden, inode)
         else:
-            self.tree.forget(inode)
+            view.tree.forget(inode)
 
     # -- directories ------------------------------------------------------------------------
 
@@ -285,26 +305,46 @@ class Operations(pyfuse3.Operations):
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Give entries with their attributes, from position *start_id* on."""
         handle = self._open_directories[fh]
+        if handle.inode is self.snapshots.directory:
+            await self._list_snapshots(handle, start_id, token)
+            return
         if handle.entries is None or start_id == 0:
             handle.entries = await self._entries(handle.inode)
+        view = self.snapshots.view_of(handle.inode)
         for position in range(start_id, len(handle.entries)):
             inode, listed = handle.entries[position]
             dots = position < len(_DOTS)
-            if not dots and not self.tree.shows(handle.inode, inode, listed):
+            if not dots and not view.tree.shows(handle.inode, inode, listed):
                 continue
             # What was renamed since then has its new name.
             share_name = listed if inode.other_names else inode.name
-            name = _DOTS[position] if dots else self.tree.dialect.to_linux(share_name)
-            attributes = self._attributes(inode)
+            name = _DOTS[position] if dots else view.tree.dialect.to_linux(share_name)
+            attributes = self._attributes(inode, view)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
             if not dots:
-                self._referenced(inode, inode.number)
+                self._referenced(inode, inode.number, view)
+
+    async def _list_snapshots(
+        self, handle: DirectoryHandle, start_id: int, token: pyfuse3.ReaddirToken
+    ) -> None:
+        if handle.snapshots is None or start_id == 0:
+            handle.snapshots = await self.snapshots.names()
+        view = self.snapshots.view_of(handle.inode)
+        dots = [(name, self._attributes(handle.inode, view)) for name in _DOTS]
+        found = [(taken.encode(), self.snapshots.entry_of(taken)) for taken in handle.snapshots]
+        for position, (name, attributes) in list(enumerate(dots + found, 1))[start_id:]:
+            if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position):
+                return
+            if position > len(_DOTS):
+                root = self.snapshots.root_of(name.decode())
+                self._referenced(root, root.number, self.snapshots.view_of(root))
 
     async def _entries(self, directory: Inode) -> list[tuple[Inode, str]]:
         """Return `.` and `..`, what the share lists, and what is still only here."""
-        listing = await self.tree.listed(directory)
-        found = await self.tree.adopt_all(directory, list(listing.entries.values()))
+        tree = self.snapshots.view_of(directory).tree
+        listing = await tree.listed(directory)
+        found = await tree.adopt_all(directory, list(listing.entries.values()))
         known = {id(inode) for inode, _ in found}
         local = [
             (inode, inode.name)
@@ -337,62 +377,83 @@ class Operations(pyfuse3.Operations):
         """Give the value of an extended attribute.
 
         The kernel asks for `security.capability` before every write, so that is
-        answered before anything else. That there are no attributes but `user.*` is said
-        with ENOTSUP: `ls -l` then stops asking for two of them for every entry.
+        answered before anything else. That there are none but `user.*` and `azfuse.*` is
+        said with ENOTSUP: `ls -l` then stops asking for two of them for every entry.
         """
-        if not name.startswith(b"user."):
+        state = name.startswith(stateattrs.PREFIX)
+        if not state and not name.startswith(b"user."):
             raise pyfuse3.FUSEError(errno.ENOTSUP)
-        return await self.user_attributes.get(self.tree.table[inode], name)
+        node = self.tree.table[inode]
+        view = self.snapshots.view_of(node)
+        return await (view.state_attributes if state else view.user_attributes).get(node, name)
 
     @handler
     async def setxattr(
         self, inode: InodeT, name: FileNameT, value: bytes, ctx: RequestContext
     ) -> None:
         """Set an extended attribute."""
-        await self.user_attributes.set(self.tree.table[inode], name, value)
+        stateattrs.refuse_change(name)
+        node = self._changeable(inode)
+        await self.snapshots.view_of(node).user_attributes.set(node, name, value)
 
     @handler
     async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[FileNameT]:
         """List the names of extended attributes."""
-        found = await self.user_attributes.list(self.tree.table[inode])
+        node = self.tree.table[inode]
+        found = await self.snapshots.view_of(node).user_attributes.list(node)
         return [FileNameT(name) for name in found]
 
     @handler
     async def removexattr(self, inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an extended attribute."""
-        await self.user_attributes.remove(self.tree.table[inode], name)
+        stateattrs.refuse_change(name)
+        node = self._changeable(inode)
+        await self.snapshots.view_of(node).user_attributes.remove(node, name)
 
     # -- answers --------------------------------------------------------------------------------
 
-    def _share_name(self, name: FileNameT) -> str:
-        return self.tree.dialect.to_share(name)
-
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
-        entry = self._attributes(inode)
-        other_case = asked_name != inode.name and not self.tree.dialect.case_sensitive
-        if other_case and not inode.unlinked:
+        view = self.snapshots.view_of(inode)
+        entry = self._attributes(inode, view)
+        dialect = view.tree.dialect
+        if asked_name != inode.name and not (dialect.case_sensitive or inode.unlinked):
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.tree.kernel.forget_name(inode.parent, self.tree.dialect.to_linux(inode.name))
-            entry.st_ino = InodeT(self.tree.table.alias(inode, asked_name))
+                self.tree.kernel.forget_name(inode.parent, dialect.to_linux(inode.name))
+            entry.st_ino = InodeT(view.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
-        self._referenced(inode, entry.st_ino)
+        self._referenced(inode, entry.st_ino, view)
         return entry
 
-    def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        entry = entry_attributes(inode, self.tree.trust)
+    def _attributes(self, inode: Inode, view: View) -> pyfuse3.EntryAttributes:
+        entry = entry_attributes(inode, view.tree.trust)
         if inode.aliases:
             # The kernel takes each letter case for a name of its own, and a change of one
             # says nothing to it of the others: so it may not remember any.
             entry.entry_timeout = 0
         return entry
 
-    def _referenced(self, inode: Inode, number: int) -> None:
+    def _referenced(self, inode: Inode, number: int, view: View) -> None:
         if inode.lookups == 0:
-            self.tree.table.add(inode)
-        self.tree.table.referenced(number)
+            view.tree.table.add(inode)
+        view.tree.table.referenced(number)
+
+    # -- where changes may be -------------------------------------------------------------------
+
+    def _changeable(self, number: InodeT) -> Inode:
+        """Return the inode called *number*. Raises OSError(EROFS) in a snapshot."""
+        inode = self.tree.table[number]
+        self.snapshots.check_changeable(inode)
+        return inode
+
+    async def _place(self, parent: InodeT, name: FileNameT) -> tuple[Inode, str]:
+        """Return the directory and the name on the share of an entry that is to change."""
+        directory, share_name = self._changeable(parent), self.tree.dialect.to_share(name)
+        if await self.snapshots.shown_as(directory, name):
+            raise OSError(errno.EBUSY, "the directory of snapshots stays where it is")
+        return directory, share_name
 
 
 _DOTS = (b".", b"..")

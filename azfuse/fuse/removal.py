@@ -98,6 +98,7 @@ class Removal:
             self._tree.entered(inode)
         elif inode.file is not None and not inode.handles:
             self._writeback.forget(inode.file)
+        self._writeback.room_made()
 
     async def _delete(self, inode: Inode, place: Place) -> None:
         """Delete the name at *place*."""
@@ -129,8 +130,7 @@ class Removal:
         there, unknown to us, goes on being uploaded, and may come to light again.
         """
         tree = self._tree
-        name = f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
-        root = tree.root
+        name, root = self._hidden_name(), tree.root
         written, asked, file_id = None, tree.clock(), inode.file_id
         if not inode.is_local:
             target = f"{root.path}/{name}" if root.path else name
@@ -157,6 +157,10 @@ class Removal:
         if inode.gone:
             inode.hidden = True
             inode.parent, inode.name = self._tree.root, name
+
+    def _hidden_name(self) -> str:
+        """Make a name below the root that nobody sees, and that is cleared after a crash."""
+        return f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
 
     async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
         """Give a hidden file its name back: nothing has taken its place."""
@@ -198,6 +202,7 @@ class Removal:
                     log.warning(
                         "%s is left on the share; the next mount removes it: %s", scrap, error
                     )
+        self._writeback.room_made()
         self._tree.forget(inode)
 
     async def rmdir(self, parent: Inode, name: str) -> None:

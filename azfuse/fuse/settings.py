@@ -1,10 +1,13 @@
 """What a mount is told once, at its start."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from azfuse.cache.metadata import Belief
+
+#: Longer than any mount lives, in seconds: what is in a snapshot never changes.
+_FOR_GOOD: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,15 @@ class FileSystemSettings:
     lease: Literal["off", "auto", "always"] = "auto"
     #: How long fsync, close and their like wait for the lease of somebody else.
     lease_wait: float = 0.0
+    #: `atomic`: of several mounts that make one name exclusively, one succeeds.
+    exclusive: Literal["local", "atomic"] = "local"
     #: Where lease ids and the numbers of new inodes are kept across mounts.
     state_dir: Path
     #: Where blocks are kept on disk as well, if anywhere, and how many bytes of them.
     cache_dir: Path | None = None
     disk_cache_size: int = 10 * 1024**3
+
+    def of_snapshot(self, taken: str) -> "FileSystemSettings":
+        """Return the settings for the snapshot of that time (the service's own text)."""
+        belief = Belief(_FOR_GOOD, _FOR_GOOD)
+        return replace(self, snapshot=taken, read_only=True, files=belief, directories=belief)

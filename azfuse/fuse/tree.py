@@ -17,7 +17,7 @@ from azfuse.cache.counters import MetadataCounters, Tally
 from azfuse.cache.metadata import Facts, Listing
 from azfuse.fuse import symlinks
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.knowledge import Knowledge
 from azfuse.fuse.nfs import dialect_of
@@ -50,9 +50,13 @@ class Tree(Knowledge):
         kernel: Kernel,
         clock: Callable[[], float],
         numbers: dict[int, int],
+        live: InodeTable | None = None,
     ) -> None:
-        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable)."""
-        super().__init__(settings, cache, kernel, clock, numbers)
+        """*numbers* maps file ids to inode numbers handed out earlier (see InodeTable).
+
+        *live* is the table of the share itself, where this is one of its snapshots.
+        """
+        super().__init__(settings, cache, kernel, clock, numbers, live)
         self.directory = directory
         self.file = file
         #: Bytes that we put on the share, or freed there.
@@ -333,6 +337,8 @@ class Tree(Knowledge):
                 number = self.table.number_for(facts.file_id)
                 inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
                 self.table.add(inode)
+                if inode.is_directory:
+                    self.recall_times(inode)
             elif inode.is_directory or not self.dialect.native_links:
                 self.detach(inode)  # renamed by somebody else
             inode.gone = inode.hidden = False
@@ -366,6 +372,8 @@ class Tree(Knowledge):
         )
         if of_use and not inode.unlinked:
             return
+        if inode.is_directory:
+            self.keep_times(inode)
         self.detach(inode)
         self.table.drop(inode)
 

@@ -25,6 +25,7 @@ from azfuse.rest.wire import parse_time
 
 Posix = Literal["metadata", "off"]
 LeaseUse = Literal["off", "auto", "always"]
+Exclusive = Literal["local", "atomic"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 #: Two blocks being filled and two being sent: less than that cannot work.
@@ -75,6 +76,7 @@ class MountOptions:
     retry_timeout: float = 120.0
     lease: LeaseUse = "auto"
     lease_wait: float = 0.0
+    exclusive: Exclusive = "local"
     snapshot: str | None = None
     credentials: Path | None = None
     state_dir: Path | None = None
@@ -111,6 +113,7 @@ class MountOptions:
             writeback=self.writeback,
             lease=self.lease,
             lease_wait=self.lease_wait,
+            exclusive=self.exclusive,
             state_dir=state_dir,
         )
 
@@ -267,6 +270,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "retry-timeout": _seconds,
     "lease": _word("off", "auto", "always"),
     "lease-wait": _seconds,
+    "exclusive": _word("local", "atomic"),
     "snapshot": _snapshot,
     "credentials": _path,
     "state-dir": _path,

@@ -97,10 +97,14 @@ class Transport:
 
         Raises ValueError. The URL may hold a secret: do not log it.
         """
-        parts = [self.credentials.query] if self.credentials.query else []
-        if snapshot is not None:
-            parts.insert(0, f"sharesnapshot={quote(snapshot, safe='')}")
-        query = "?" + "&".join(parts) if parts else ""
+        url, secret = self.plain_url_of(share, path, snapshot=snapshot), self.credentials.query
+        if not secret:
+            return url
+        return f"{url}{'?' if snapshot is None else '&'}{secret}"
+
+    def plain_url_of(self, share: str, path: str, *, snapshot: str | None = None) -> str:
+        """Return the URL of a file without credentials. Raises ValueError."""
+        query = "" if snapshot is None else f"?sharesnapshot={quote(snapshot, safe='')}"
         return f"{self.endpoint.origin}{self.endpoint.path_of(share, path)}{query}"
 
     def readable_url(self, url: str) -> str:

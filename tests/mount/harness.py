@@ -15,9 +15,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,10 @@ def errno_of(call, *args, **kwargs) -> int:
     except OSError as error:
         return error.errno or -1
     return 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when *condition* holds. Raises AssertionError where it does not come to that."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline

@@ -5,6 +5,7 @@ import os
 import stat
 
 import pytest
+from azure.storage.fileshare import ContentSettings
 
 from tests.mount.harness import errno_of, run
 
@@ -138,6 +139,52 @@ def test_modes_without_a_place_to_keep_them(mount):
         os.chown(m.path / "file", 12, 34)
 
 
+def test_what_is_known_of_a_file_can_be_read_as_attributes(mount, share, tmp_path):
+    def known(path, name):
+        return os.getxattr(path, f"azfuse.{name}").decode()
+
+    share.write("file", b"content")
+    share.sdk.create_directory("dir")
+    with mount("actimeo=0,dirty-expire=100") as m:
+        path = m.path / "file"
+        properties = share.properties("file")
+        assert known(path, "etag") == properties.etag.strip('"')
+        assert known(path, "file_id") == properties.file_id
+        assert known(m.path / "dir", "file_id").isdecimal()
+        assert known(path, "url") == f"{share.source}/file"
+        assert known(path, "lease") == "none"
+        assert known(path, "cache") == "cachedBytes=0 dirtyBytes=0 onShare=yes"
+        assert path.read_bytes() == b"content"
+        assert known(path, "cache") == "cachedBytes=7 dirtyBytes=0 onShare=yes"
+        assert errno_of(known, path, "content_md5") == errno.ENODATA
+        settings = ContentSettings(content_md5=bytearray(range(16)))
+        share.sdk.get_file_client("file").set_http_headers(settings)
+        assert known(path, "content_md5") == bytes(range(16)).hex()
+        lease = share.sdk.get_file_client("file").acquire_lease()
+        assert known(path, "lease") == "foreign (leased)"
+        lease.release()
+        with (m.path / "new").open("wb", buffering=0) as file:
+            file.write(b"x" * 100)
+            assert known(m.path / "new", "cache") == "cachedBytes=100 dirtyBytes=100 onShare=no"
+            for name in ("etag", "file_id", "lease", "content_md5", "url"):
+                assert errno_of(known, m.path / "new", name) == errno.ENODATA, name
+        assert known(m.path / "new", "etag") == share.properties("new").etag.strip('"')
+        for name in ("lease", "cache", "content_md5", "nonsense"):
+            assert errno_of(known, m.path / "dir", name) == errno.ENODATA, name
+        # Nobody copies them, nobody changes them.
+        assert os.listxattr(path) == []
+        assert errno_of(os.setxattr, path, "azfuse.etag", b"x") == errno.EPERM
+        assert errno_of(os.removexattr, path, "azfuse.etag") == errno.EPERM
+        os.setxattr(path, "user.note", b"kept")
+        for copy in ("cp -a {} {}/a", "rsync -aX {} {}/b"):
+            run(copy.format(path, tmp_path).split())
+        assert [os.listxattr(tmp_path / name) for name in "ab"] == [["user.note"]] * 2
+    with mount("lease=always") as m, (m.path / "file").open("r+b", buffering=0) as file:
+        file.write(b"x")
+        os.fsync(file.fileno())
+        assert known(m.path / "file", "lease") == "ours"
+
+
 def test_extended_attributes(common, here):
     path = here / "file"
     path.write_bytes(b"x")
@@ -158,6 +205,8 @@ def test_extended_attributes(common, here):
     assert errno_of(os.setxattr, path, "trusted.x", b"x") == errno.ENOTSUP
     for name in ("security.selinux", "system.posix_acl_access", "trusted.x"):
         assert errno_of(os.getxattr, path, name) == errno.ENOTSUP
+    assert errno_of(os.setxattr, path, "user.huge", b"x" * (64 * 1024 + 1)) == errno.E2BIG
+    assert errno_of(os.setxattr, path, "user." + "n" * 251, b"x") == errno.ERANGE
     os.removexattr(path, "user.comment")
     assert sorted(os.listxattr(path)) == ["user.Mixed.Case", "user.empty"]
     # They live beside the mode, and neither disturbs the other.

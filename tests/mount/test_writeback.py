@@ -6,13 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.mount.harness import PATIENCE, errno_of, run
+from tests.mount.harness import PATIENCE, errno_of, run, wait_until
 
 MIB = 1024 * 1024
 #: Nothing goes up by itself while a test looks.
@@ -27,12 +25,6 @@ def records(tmp_path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM records").fetchone()[0])
     finally:
         database.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_a_close_asks_the_share_nothing(share, mount, emulator, tmp_path):

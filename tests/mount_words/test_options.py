@@ -55,6 +55,7 @@ def test_every_value():
     options = parse_options([
         "ro,uid=12,gid=34,file_mode=0600,dir-mode=700,posix=off,actimeo=1.5,cache_size=1G",
         "readahead=0,max-transfers=4,dirty-expire=2,retry-timeout=10,lease=off,lease_wait=7,log-level=debug",
+        "exclusive=atomic",
         "log-file=/l,state-dir=/s,credentials=/c,foreground",
     ])  # fmt: skip
     settings = options.settings(SOURCE, Path("/x"))
@@ -64,6 +65,7 @@ def test_every_value():
     assert (settings.cache_size, settings.readahead) == (1024 * MIB, 0)
     assert (settings.max_transfers, settings.dirty_expire, settings.lease) == (4, 2.0, "off")
     assert settings.lease_wait == 7.0
+    assert settings.exclusive == "atomic"
     assert (options.retry_timeout, options.log_level, options.foreground) == (10.0, "debug", True)
     paths = (options.log_file, options.state_dir, options.credentials)
     assert paths == (Path("/l"), Path("/s"), Path("/c"))
