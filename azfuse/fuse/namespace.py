@@ -6,7 +6,6 @@ import stat
 from collections.abc import Callable
 
 import pyfuse3
-import trio
 
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
@@ -257,7 +256,6 @@ class Namespace(Removal):
     ) -> None:
         tree, new_parent = self._tree, place[0]
         await tree.on_share(new_parent)
-        event = tree.renaming[source] = trio.Event()
         path = path_of((new_parent, new_name))
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
         asked = tree.clock()
@@ -276,25 +274,25 @@ class Namespace(Removal):
 
             return await (leased(tree, target, over) if target and replace else over(None))
 
+        freed = None
         try:
-            await self._leases.moving(source, path)
-            written = await leased(tree, source, move)
+            with tree.moving(source):
+                await self._leases.moving(source, path)
+                written = await leased(tree, source, move)
+                if target is not None and not target.unlinked:
+                    freed = target if replace and not target.has_more_links else None
+                    self._removed(target, place)
+                tree.prefer(source, *origin)
+                tree.vanish(source)
+                source.gone = False
+                tree.attach(source, new_parent, new_name)
+                tree.table.add(source)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.drop_listing(source.parent, new_parent)
             raise
-        finally:
-            del tree.renaming[source]
-            event.set()
-        if target is not None and not target.unlinked:
-            if replace and not target.has_more_links:
-                await self._leases.deleted(target)
-            self._removed(target, place)
-        tree.prefer(source, *origin)
-        tree.vanish(source)
-        source.gone = False
-        tree.attach(source, new_parent, new_name)
-        tree.table.add(source)
+        if freed is not None:
+            await self._leases.deleted(freed)
         await self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)
