@@ -548,3 +548,22 @@ def test_modes_count(both):
     assert errno_of(os.execv, str(both[0] / "f"), ["f"]) == errno.EACCES
     (both[0] / "f").chmod(0o755)
     assert run([both[0] / "f"], check=False).returncode == 7
+
+
+def test_a_crash_loses_nothing_of_a_file_with_several_names(mount):
+    with mount("writeback=60") as m:
+        (m.path / "a").write_bytes(b"content")
+        os.link(m.path / "a", m.path / "b")
+        os.link(m.path / "b", m.path / "c")
+        with (m.path / "a").open("ab") as file:
+            file.write(b" and more")
+        with (m.path / "new").open("wb") as file:
+            file.write(b"not there yet")
+            os.fchmod(file.fileno(), 0o604)
+        m.kill()
+    with mount() as m:
+        assert (m.path / "b").read_bytes() == b"content and more"
+        assert (m.path / "a").stat().st_nlink == 3
+        assert sorted(os.listdir(m.path)) == ["a", "b", "c", "new"]
+        assert (m.path / "new").read_bytes() == b"not there yet"
+        assert stat.S_IMODE((m.path / "new").stat().st_mode) == 0o604
