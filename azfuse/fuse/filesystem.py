@@ -25,6 +25,7 @@ from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
+from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
@@ -86,6 +87,7 @@ class FileSystem(Operations):
             Directory(transport, share, snapshot=settings.snapshot),
             File(transport, share, snapshot=settings.snapshot),
             settings,
+            Permissions(self._share),
             self._cache,
             self.kernel,
             trio.current_time,
