@@ -6,12 +6,14 @@ root; the rest of the driver asks the dialect and need not know.
 
 import errno
 import stat
+from collections.abc import Mapping
 from typing import Protocol
 
 from azfuse.cache.metadata import Facts
 from azfuse.fuse import names, symlinks
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.posix import Posix, PosixPolicy
+from azfuse.fuse.posix import Posix, PosixPolicy, policy_of
+from azfuse.fuse.sddl import Descriptor
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.rest.file import File
 from azfuse.rest.models import NfsSettings, SmbSettings
@@ -61,8 +63,9 @@ class SmbDialect:
     case_sensitive = False
     native_links = False
 
-    def __init__(self, settings: FileSystemSettings) -> None:
-        self.posix = PosixPolicy(settings)
+    def __init__(self, settings: FileSystemSettings, known: Mapping[str, Descriptor]) -> None:
+        """*known* are the security descriptors of the share by key (`posix=acl`)."""
+        self.posix = policy_of(settings, known)
 
     def to_share(self, name: bytes) -> str:
         """Map what a share refuses (`names.to_share`)."""

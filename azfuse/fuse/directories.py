@@ -7,6 +7,7 @@ children, and why a directory cannot be made is told to whoever cannot go on wit
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -15,7 +16,7 @@ from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import send_posix
+from azfuse.fuse.remote_file import key_for_new, send_posix
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings
@@ -204,14 +205,14 @@ class Directories:
         One that somebody else has made meanwhile will do, if we may *join*.
         """
         tree = self._tree
-        attributes, metadata = tree.posix.encode(
-            inode.posix, FileAttributes.DIRECTORY, inode.xattrs
-        )
-        smb = SmbSettings(attributes=attributes)
+        encoded = tree.posix.encode(inode.posix, FileAttributes.DIRECTORY, inode.xattrs)
+        attributes, metadata = encoded.attributes, encoded.metadata
+        key = await key_for_new(tree, inode, encoded)
+        smb = SmbSettings(attributes=attributes, permission_key=key)
         if self.delays:
             # What programs have seen must not change now.
-            smb = SmbSettings(
-                attributes=attributes,
+            smb = replace(
+                smb,
                 creation_time=inode.ctime,
                 last_write_time=inode.mtime,
                 change_time=inode.ctime,

@@ -26,6 +26,7 @@ from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
+from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
@@ -103,6 +104,7 @@ class FileSystem(Operations):
             Directory(self._transport, self._share.share, snapshot=settings.snapshot),
             File(self._transport, self._share.share, snapshot=settings.snapshot),
             settings,
+            Permissions(self._share),
             self._cache,
             self.kernel,
             trio.current_time,

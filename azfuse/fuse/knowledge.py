@@ -17,6 +17,7 @@ from azfuse.cache.metadata import Facts, Listing, ListingCache
 from azfuse.fuse.dialect import Dialect, SmbDialect
 from azfuse.fuse.inodes import Inode, InodeTable, Place
 from azfuse.fuse.kernel import Kernel
+from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import Trust
@@ -40,6 +41,7 @@ class Knowledge:
     def __init__(
         self,
         settings: FileSystemSettings,
+        permissions: Permissions,
         cache: BlockCache,
         kernel: Kernel,
         clock: Callable[[], float],
@@ -51,7 +53,8 @@ class Knowledge:
         *live* is the table of the share itself, where this is one of its snapshots.
         """
         self.settings = settings
-        self.dialect: Dialect = SmbDialect(settings)
+        self.permissions = permissions
+        self.dialect: Dialect = SmbDialect(settings, permissions.known)
         self.clock = clock
         self.trust = Trust(settings, self.dialect, clock)
         self.kernel = kernel
@@ -112,10 +115,8 @@ class Knowledge:
             if facts.lease_state is None:
                 facts.lease_state = known.lease_state  # only HEAD and GET tell
         inode.facts = facts
-        if inode.attributes_pending or (inode.file is not None and inode.file.content.changed):
+        if not self.read_posix(inode):
             return
-        if not self.posix.needs_metadata(facts):
-            inode.posix = self.posix.of(facts, inode.link_target)
         if inode.is_directory:
             # The service moves no times of a directory when its entries change. We do, and
             # keep what we have until the share shows another time than it did.
@@ -133,6 +134,19 @@ class Knowledge:
         if known is not None and known.etag != facts.etag:
             resized = not facts.size == known.size == inode.told_size
             self.kernel.forget_content(inode, resized=resized)
+
+    def read_posix(self, inode: Inode) -> bool:
+        """Take mode and owner of *inode* from its facts, where these tell all of it.
+
+        Returns False where programs have set what the share does not have yet.
+        """
+        facts = inode.facts
+        changed = inode.file is not None and inode.file.content.changed
+        if facts is None or inode.attributes_pending or changed:
+            return False
+        if not (self.posix.needs_metadata(facts) or self.posix.unknown_key(facts)):
+            inode.posix = self.posix.of(facts, inode.link_target)
+        return True
 
     def _contradicts(self, inode: Inode, facts: Facts) -> bool:
         """Say whether *facts* cannot be true if we hold the lease of *inode*."""

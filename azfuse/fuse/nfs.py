@@ -17,7 +17,8 @@ from typing import Final
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.dialect import Dialect, SmbDialect
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.posix import Posix, PosixPolicy
+from azfuse.fuse.posix import Encoded, Posix, PosixPolicy
+from azfuse.fuse.sddl import Descriptor
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.rest.file import File
 from azfuse.rest.models import DirectoryProperties, NfsSettings, SmbSettings
@@ -28,6 +29,10 @@ _SYMLINK: Final = "SymLink"
 
 class NfsPosix(PosixPolicy):
     """Mode, owner and type as the service keeps them; with `posix=off` only the type."""
+
+    def __init__(self, settings: FileSystemSettings) -> None:
+        super().__init__(settings)
+        self.fixed = settings.posix == "off"
 
     def needs_metadata(self, facts: Facts) -> bool:
         """True until somebody has asked for more than the listing."""
@@ -53,10 +58,10 @@ class NfsPosix(PosixPolicy):
 
     def encode(
         self, posix: Posix, attributes: FileAttributes, metadata: Mapping[str, str]
-    ) -> tuple[FileAttributes, dict[str, str]]:
+    ) -> Encoded:
         """Return both as they are: no note is made of mode and owner."""
         del posix
-        return attributes, dict(metadata)
+        return Encoded(attributes, dict(metadata))
 
 
 class NfsDialect:
@@ -121,6 +126,11 @@ class NfsDialect:
         return inode.link_target
 
 
-def dialect_of(root: DirectoryProperties, settings: FileSystemSettings) -> Dialect:
-    """Return the dialect of a share: on NFS shares alone the root has a mode."""
-    return SmbDialect(settings) if root.nfs.mode is None else NfsDialect(settings)
+def dialect_of(
+    root: DirectoryProperties, settings: FileSystemSettings, known: Mapping[str, Descriptor]
+) -> Dialect:
+    """Return the dialect of a share: on NFS shares alone the root has a mode.
+
+    *known* are the security descriptors of the share by key.
+    """
+    return SmbDialect(settings, known) if root.nfs.mode is None else NfsDialect(settings)

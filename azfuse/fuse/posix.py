@@ -1,10 +1,12 @@
 """Mode, owner and type of entries on a share that has none of them (architecture, section 2).
 
-An entry whose mode and owner are the mount's defaults carries nothing. Every
-other one carries them as metadata and has the System attribute, so that a
-listing shows which entries need one more request. Without the attribute the
-metadata does not count: taking an entry back to the defaults is one request. The
-ReadOnly attribute stands for a file without write bits.
+With `posix=metadata` an entry whose mode and owner are the mount's defaults carries
+nothing. Every other one carries them as metadata and has the System attribute, so
+that a listing shows which entries need one more request. Without the attribute the
+metadata does not count: taking an entry back to the defaults is one request. With
+`posix=acl` the security descriptor tells mode and owner, in the special SIDs of the
+Linux SMB client; listings tell the key of the descriptor. In both the ReadOnly
+attribute stands for a file without write bits. With `posix=off` nothing is kept.
 """
 
 import stat
@@ -13,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.sddl import Descriptor
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.rest.wire import FileAttributes
 
@@ -25,6 +28,8 @@ _RDEV: Final = "azfuse_rdev"
 
 _WRITE_BITS: Final = 0o222
 _OURS: Final = FileAttributes.SYSTEM | FileAttributes.READ_ONLY
+#: What the share knows by itself, or by its content.
+_ORDINARY: Final = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +51,24 @@ class Posix:
         return replace(self, mode=stat.S_IFMT(self.mode) | stat.S_IMODE(permissions))
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What makes an entry of the share have a mode and an owner."""
+
+    attributes: FileAttributes
+    metadata: dict[str, str]
+    #: Mode and owner that the security descriptor is to tell; None: it may be any.
+    described: Posix | None = None
+
+
 class PosixPolicy:
-    """Translates between `Posix` and what the share can hold."""
+    """Translates between `Posix` and what the share can hold: here nothing, with `posix=off`."""
+
+    #: True where modes and owners cannot be changed.
+    fixed = True
 
     def __init__(self, settings: FileSystemSettings) -> None:
         self._settings = settings
-
-    @property
-    def fixed(self) -> bool:
-        """True where modes and owners cannot be changed (`posix=off`)."""
-        return self._settings.posix == "off"
 
     def default(self, kind: int) -> Posix:
         """Return what an entry of the type *kind* (S_IFREG, ...) has that carries nothing."""
@@ -67,10 +80,12 @@ class PosixPolicy:
         return Posix(kind | permissions, settings.uid, settings.gid)
 
     def needs_metadata(self, facts: Facts) -> bool:
-        """True if the entry carries more than a listing tells."""
-        return (
-            not self.fixed and facts.metadata is None and FileAttributes.SYSTEM in facts.attributes
-        )
+        """True if the entry carries metadata of ours that a listing does not tell."""
+        return False
+
+    def unknown_key(self, facts: Facts) -> str | None:
+        """Return the key of the entry's descriptor if that must be asked for first."""
+        return None
 
     def of(self, facts: Facts, target: bytes | None = None) -> Posix:
         """Return mode and owner of an entry; *target* is that of a symbolic link."""
@@ -78,36 +93,109 @@ class PosixPolicy:
             kind = stat.S_IFDIR
         else:
             kind = stat.S_IFREG if target is None else stat.S_IFLNK
-        posix = self.default(kind)
-        if not self.fixed and facts.metadata and FileAttributes.SYSTEM in facts.attributes:
-            posix = _stored(facts.metadata, posix)
+        posix = self._read(facts, self.default(kind))
         if stat.S_ISREG(posix.mode) and FileAttributes.READ_ONLY in facts.attributes:
             posix = replace(posix, mode=posix.mode & ~_WRITE_BITS)
         return posix
 
+    def _read(self, facts: Facts, default: Posix) -> Posix:
+        return default
+
     def encode(
         self, posix: Posix, attributes: FileAttributes, metadata: Mapping[str, str]
-    ) -> tuple[FileAttributes, dict[str, str]]:
-        """Return the attributes and metadata that make an entry have *posix*.
+    ) -> Encoded:
+        """Return what makes an entry have *posix*.
 
         *attributes* and *metadata* are what it has now; what is not ours is kept.
         """
-        others = {k: v for k, v in metadata.items() if not k.lower().startswith(RESERVED_PREFIX)}
-        was_ours = len(others) != len(metadata)
-        kept = attributes & ~(_OURS if was_ours else FileAttributes.READ_ONLY)
-        if self.fixed:
-            return attributes, dict(metadata)
+        return Encoded(attributes, dict(metadata))
+
+
+class MetadataPolicy(PosixPolicy):
+    """Keeps what is not the default as metadata (`posix=metadata`)."""
+
+    fixed = False
+
+    def needs_metadata(self, facts: Facts) -> bool:
+        """True if the entry carries metadata of ours that a listing does not tell."""
+        return facts.metadata is None and FileAttributes.SYSTEM in facts.attributes
+
+    def _read(self, facts: Facts, default: Posix) -> Posix:
+        if facts.metadata and FileAttributes.SYSTEM in facts.attributes:
+            return _stored(facts.metadata, default)
+        return default
+
+    def encode(
+        self, posix: Posix, attributes: FileAttributes, metadata: Mapping[str, str]
+    ) -> Encoded:
+        """Return attributes and metadata that make an entry have *posix*."""
+        kept = _kept(posix, attributes, metadata)
         kind = stat.S_IFMT(posix.mode)
         default = self.default(kind)
-        if kind == stat.S_IFREG and not posix.mode & _WRITE_BITS:
-            kept |= FileAttributes.READ_ONLY
+        if FileAttributes.READ_ONLY in kept:
             default = replace(default, mode=default.mode & ~_WRITE_BITS)
-        if posix == default and kind in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
-            return kept, dict(metadata)
+        if posix == default and kind in _ORDINARY:
+            return Encoded(kept, dict(metadata))
         ours = {_MODE: f"{posix.mode:07o}", _UID: str(posix.uid), _GID: str(posix.gid)}
         if posix.rdev:
             ours[_RDEV] = str(posix.rdev)
-        return kept | FileAttributes.SYSTEM, others | ours
+        return Encoded(kept | FileAttributes.SYSTEM, _of_others(metadata) | ours)
+
+
+class AclPolicy(MetadataPolicy):
+    """Keeps mode and owner in security descriptors, special files as metadata (`posix=acl`).
+
+    What an earlier mount has kept as metadata counts until the descriptor tells otherwise.
+    """
+
+    def __init__(self, settings: FileSystemSettings, known: Mapping[str, Descriptor]) -> None:
+        """*known* are the descriptors of the share by key, as far as they are known."""
+        super().__init__(settings)
+        self._known = known
+
+    def unknown_key(self, facts: Facts) -> str | None:
+        """Return the key of the entry's descriptor if that must be asked for first."""
+        key = facts.permission_key
+        return None if key is None or key in self._known else key
+
+    def _read(self, facts: Facts, default: Posix) -> Posix:
+        posix = super()._read(facts, default)
+        found = self._known.get(facts.permission_key) if facts.permission_key else None
+        if found is None or stat.S_IFMT(posix.mode) not in _ORDINARY:
+            return posix
+        return Posix(
+            posix.mode if found.mode is None else stat.S_IFMT(posix.mode) | found.mode,
+            posix.uid if found.uid is None else found.uid,
+            posix.gid if found.gid is None else found.gid,
+        )
+
+    def encode(
+        self, posix: Posix, attributes: FileAttributes, metadata: Mapping[str, str]
+    ) -> Encoded:
+        """Return what makes an entry have *posix*: one request changes all of it."""
+        if stat.S_IFMT(posix.mode) not in _ORDINARY:
+            return super().encode(posix, attributes, metadata)
+        return Encoded(_kept(posix, attributes, metadata), dict(metadata), posix)
+
+
+def policy_of(settings: FileSystemSettings, known: Mapping[str, Descriptor]) -> PosixPolicy:
+    """Return the policy that *settings* choose; see `AclPolicy` for *known*."""
+    if settings.posix == "acl":
+        return AclPolicy(settings, known)
+    return MetadataPolicy(settings) if settings.posix == "metadata" else PosixPolicy(settings)
+
+
+def _of_others(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in metadata.items() if not k.lower().startswith(RESERVED_PREFIX)}
+
+
+def _kept(posix: Posix, attributes: FileAttributes, metadata: Mapping[str, str]) -> FileAttributes:
+    """Return *attributes* without ours, but with ReadOnly where nobody may write to a file."""
+    was_ours = len(_of_others(metadata)) != len(metadata)
+    kept = attributes & ~(_OURS if was_ours else FileAttributes.READ_ONLY)
+    if stat.S_ISREG(posix.mode) and not posix.mode & _WRITE_BITS:
+        kept |= FileAttributes.READ_ONLY
+    return kept
 
 
 def _stored(metadata: Mapping[str, str], default: Posix) -> Posix:

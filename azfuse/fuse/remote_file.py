@@ -10,6 +10,7 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import LOST, LeaseBroken, Leases
 from azfuse.fuse.notes import Note
+from azfuse.fuse.posix import Encoded
 from azfuse.fuse.tree import Tree, attributes_of
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Body, SmbSettings, Written
@@ -88,7 +89,8 @@ class InodeFile:
         """Create File, with everything that programs have set of it so far."""
         inode, tree = self._inode, self._tree
         self._relies_on = None
-        attributes, metadata = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
+        encoded = tree.posix.encode(inode.posix, attributes_of(inode), inode.xattrs)
+        attributes, metadata = encoded.attributes, encoded.metadata
         content = inode.file.content if inode.file is not None else None
         zeros = content is not None and content.size == size and content.only_zeros_left()
         if body_length < size and not zeros:
@@ -101,13 +103,14 @@ class InodeFile:
             inode.posix,
             SmbSettings(
                 attributes=attributes,
+                permission_key=await key_for_new(tree, inode, encoded),
                 creation_time=self._creation_time,
                 last_write_time=inode.mtime,
                 change_time=inode.ctime,
             ),
         )
-        asked = tree.clock()
         await tree.settled(inode)
+        asked = tree.clock()
         written = await tree.file.create_file(
             inode.path,
             size,
@@ -322,22 +325,37 @@ async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
     posix, facts = inode.posix, inode.facts
     if facts is None:
         return
-    attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
-    if facts.metadata is None and metadata:
+    encoded = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
+    if facts.metadata is None and encoded.metadata:
         # Setting metadata replaces all of it, so what others put there must be known.
         await tree.validate(inode)
         inode.posix, facts = posix, inode.facts or facts
-        attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
-    smb = SmbSettings(attributes=attributes, last_write_time=mtime)
-    native = tree.dialect.differs(posix, facts)
-    wants_smb = attributes != facts.attributes or mtime is not None
+        encoded = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
+    attributes, metadata = encoded.attributes, encoded.metadata
+    key = await tree.permissions.for_change(facts.permission_key, encoded.described)
+    smb = SmbSettings(attributes=attributes, permission_key=key, last_write_time=mtime)
+    wants_more = key is not None or mtime is not None or tree.dialect.differs(posix, facts)
     if metadata != dict(facts.metadata or {}):
+        wants_smb = wants_more or attributes != facts.attributes
         if wants_smb and await _set_both(tree, inode, smb, metadata):
             return
         await set_metadata(tree, inode, metadata)
         facts = inode.facts or facts
-    if native or attributes != facts.attributes or mtime is not None:
+    if attributes != facts.attributes or wants_more:
         await set_smb(tree, inode, smb)
+
+
+async def key_for_new(tree: Tree, inode: Inode, encoded: Encoded) -> str | None:
+    """Return the permission key to create *inode* with, None for what the share gives it."""
+    if encoded.described is None:
+        return None
+    await tree.settled(inode)
+    parent = inode.parent.facts if inode.parent is not None else None
+    return await tree.permissions.for_new(
+        parent.permission_key if parent is not None else None,
+        encoded.described,
+        directory=inode.is_directory,
+    )
 
 
 async def _set_both(tree: Tree, inode: Inode, smb: SmbSettings, metadata: dict[str, str]) -> bool:

@@ -26,8 +26,9 @@ class FileSystemSettings:
     #: Permission bits of entries that carry none of their own.
     file_mode: int = 0o644
     dir_mode: int = 0o755
-    #: `metadata`: modes and owners are kept as file metadata. `off`: they are fixed.
-    posix: Literal["metadata", "off"] = "metadata"
+    #: `metadata`: modes and owners are kept as metadata. `acl`: in security descriptors.
+    #: `off`: they are fixed.
+    posix: Literal["metadata", "acl", "off"] = "metadata"
     #: How long attributes of files are believed.
     files: Belief = field(default_factory=Belief)
     #: How long attributes of directories, their listings and missing names are believed.

@@ -21,6 +21,7 @@ from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.knowledge import Knowledge
 from azfuse.fuse.nfs import dialect_of
+from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import is_volatile
 from azfuse.rest.directory import Directory
@@ -46,6 +47,7 @@ class Tree(Knowledge):
         directory: Directory,
         file: File,
         settings: FileSystemSettings,
+        permissions: Permissions,
         cache: BlockCache,
         kernel: Kernel,
         clock: Callable[[], float],
@@ -56,7 +58,7 @@ class Tree(Knowledge):
 
         *live* is the table of the share itself, where this is one of its snapshots.
         """
-        super().__init__(settings, cache, kernel, clock, numbers, live)
+        super().__init__(settings, permissions, cache, kernel, clock, numbers, live)
         self.directory = directory
         self.file = file
         #: Bytes that we put on the share, or freed there.
@@ -77,10 +79,11 @@ class Tree(Knowledge):
         asked = self.clock()
         properties = await self.directory.get_directory_properties(self.root.path)
         if self.root.is_local:
-            self.speak(dialect_of(properties, self.settings))
+            self.speak(dialect_of(properties, self.settings, self.permissions.known))
         facts = Facts.of_properties(self.root.name, properties, asked)
         self.root.file_id = facts.file_id
         self.apply(self.root, facts)
+        await self._describe(self.root)
 
     # -- belief -------------------------------------------------------------------------
 
@@ -137,6 +140,13 @@ class Tree(Knowledge):
             self.lost(inode, place)
             raise FileNotFoundError(2, "replaced on the share")
         self.apply(inode, facts)
+        await self._describe(inode)
+
+    async def _describe(self, inode: Inode) -> None:
+        """Ask for the descriptor of *inode* if its key says nothing yet (one Get Permission)."""
+        while inode.facts is not None and (key := self.posix.unknown_key(inode.facts)):
+            await self.permissions.learn([key])
+            self.read_posix(inode)
 
     async def _head(self, inode: Inode) -> Facts:
         while True:
@@ -245,6 +255,9 @@ class Tree(Knowledge):
             parent.entries_seen = max(len(found), MAX_PAGE_ENTRIES + 1 if marker else 0)
             if marker is not None:
                 return None
+            await self.permissions.learn(
+                key for facts in found.values() if (key := self.posix.unknown_key(facts))
+            )
             self._overtaken(parent, found)
         except ServiceError as error:
             if error.code in NOT_FOUND and parent.parent is not None:
@@ -291,8 +304,9 @@ class Tree(Knowledge):
         if self.trust.needs_probe(inode):
             if self.trust.may_be_symlink(inode):
                 await self._probe_link(inode)
-            else:
+            elif inode.facts is not None and self.posix.needs_metadata(inode.facts):
                 self.apply(inode, await self._head(inode))
+            await self._describe(inode)
         return inode
 
     async def adopt_all(self, parent: Inode, entries: Iterable[Facts]) -> list[tuple[Inode, str]]:

@@ -61,7 +61,12 @@ class Trust:
         """Say whether a listing does not tell all of *inode*."""
         if inode.facts is None:
             return False
-        return self.may_be_symlink(inode) or self.dialect.posix.needs_metadata(inode.facts)
+        posix = self.dialect.posix
+        return (
+            self.may_be_symlink(inode)
+            or posix.needs_metadata(inode.facts)
+            or posix.unknown_key(inode.facts) is not None
+        )
 
     def may_be_symlink(self, inode: Inode) -> bool:
         """Say whether *inode* has the size of a symbolic link and was not looked into yet."""

@@ -6,18 +6,20 @@ import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from azfuse.mount.errors import MountError
+from azfuse.mount.errors import MountError, UsageError
 
 _READY: Final = b"ready"
+#: In front of what is wrong with the words, not with the share or this machine.
+_USAGE: Final = b"usage:"
 
-#: Work that calls its argument once it is under way. Raises MountError.
+#: Work that calls its argument once it is under way. Raises MountError and UsageError.
 Work = Callable[[Callable[[], None]], None]
 
 
 def run_detached(work: Work) -> None:
     """Run *work* in a daemon and return once it is under way.
 
-    Raises MountError with the daemon's own words where it does not get that far.
+    Raises MountError or UsageError with the daemon's own words where it does not get that far.
     A caller that is gone by then is noticed by the daemon, which gives up.
     """
     read_end, write_end = os.pipe()
@@ -30,6 +32,8 @@ def run_detached(work: Work) -> None:
     os.waitpid(child, 0)
     with os.fdopen(read_end, "rb") as pipe:
         answer = pipe.read()
+    if answer.startswith(_USAGE):
+        raise UsageError(answer.removeprefix(_USAGE).decode())
     if answer != _READY:
         raise MountError(answer.decode() or "the mount process died before the mount worked")
 
@@ -80,8 +84,9 @@ def _report(write_end: int, work: Work) -> int:
 
     try:
         work(ready)
-    except MountError as error:
+    except (MountError, UsageError) as error:
         if not reported:
-            os.write(write_end, str(error).encode())
+            kind = _USAGE if isinstance(error, UsageError) else b""
+            os.write(write_end, kind + str(error).encode())
         return 1
     return 0

@@ -9,7 +9,7 @@ import trio
 
 from azfuse.mount import logs
 from azfuse.mount.daemon import run_detached
-from azfuse.mount.errors import MountError
+from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.plan import Plan
 from azfuse.mount.registry import Record, Registry, record_id, start_time
 
@@ -48,7 +48,7 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
         log=destination,
     )
     session = Session(plan, registry, record)
-    failure: MountError | None = None
+    failure: MountError | UsageError | None = None
     try:
         trio.run(session.run, FileSystem, ready)
     except BaseException as error:  # the one place where anything becomes a sentence
@@ -65,10 +65,10 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
     raise failure
 
 
-def _as_failure(error: BaseException) -> MountError:
+def _as_failure(error: BaseException) -> MountError | UsageError:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, MountError):
+    if isinstance(error, MountError | UsageError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return MountError("interrupted")

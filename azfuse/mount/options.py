@@ -23,7 +23,7 @@ from azfuse.mount.errors import UsageError
 from azfuse.mount.source import Source
 from azfuse.rest.wire import parse_time
 
-Posix = Literal["metadata", "off"]
+Posix = Literal["metadata", "acl", "off"]
 LeaseUse = Literal["off", "auto", "always"]
 Exclusive = Literal["local", "atomic"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -254,7 +254,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "dmask": _mode,
     "file-mode": _mode,
     "dir-mode": _mode,
-    "posix": _word("metadata", "off"),
+    "posix": _word("metadata", "acl", "off"),
     "actimeo": _seconds,
     "acregmin": _seconds,
     "acregmax": _seconds,

@@ -15,6 +15,7 @@ import trio
 from azfuse import __version__
 from azfuse.cache.transfers import most_in_flight
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.acl_probe import try_acl
 from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
@@ -225,6 +226,8 @@ class Session:
             directory = Directory(transport, self._plan.source.share, snapshot=settings.snapshot)
             try:
                 await directory.list_directories_and_files(settings.directory, max_results=1)
+                if settings.posix == "acl":
+                    await try_acl(transport, self._plan)
             except AzureFilesError as error:
                 log.debug("first contact", exc_info=True)
                 raise MountError(explain(error, self._plan)) from error

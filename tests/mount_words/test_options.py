@@ -199,7 +199,7 @@ def test_a_snapshot_is_read_only():
         ("cache-dir=", "a path is needed"),
         ("max-transfers=0", "from 1 to 256"),
         ("lease=maybe", "one of off, auto, always"),
-        ("posix=acl", "one of metadata, off"),
+        ("posix=ntfs", "one of metadata, acl, off"),
         ("log-level=loud", "one of debug, info, warning, error"),
         ("snapshot=yesterday", "the time of a snapshot"),
         ("log-file=", "a path is needed"),
