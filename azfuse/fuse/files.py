@@ -64,17 +64,28 @@ class Files:
         it, so it is confirmed: here for those who will read or append, else by the
         first read or write past the end. Overwriting needs to know nothing.
         """
+        if (leaving := self._tree.removing.get(inode)) is not None:
+            await leaving.wait()
+        if inode.unlinked and not inode.handles:
+            # The kernel did not know yet, and looks again.
+            raise OSError(errno.ESTALE, "removed meanwhile")
         if inode.file is None:
             inode.file = self.new_file(inode)
         handle = FileHandle(inode, inode.file, flags, pid, Readahead(self._tree.settings.readahead))
         handle.losses = self._leases.losses(inode.file)
-        keep = await self._confirm_at_open(handle)
-        if handle.truncates:
-            self.truncate(inode, 0, certain=handle.confirmed)
-            handle.confirmed = True  # nothing is left that could be out of date
-            keep = False
+        # Counted first, so that who removes the file while it is confirmed lets it live on.
         inode.handles += 1
         inode.writers += handle.writable
+        try:
+            keep = await self._confirm_at_open(handle)
+            if handle.truncates:
+                self.truncate(inode, 0, certain=handle.confirmed)
+                handle.confirmed = True  # nothing is left that could be out of date
+                keep = False
+        except BaseException:
+            inode.handles -= 1
+            inode.writers -= handle.writable
+            raise
         return handle, keep
 
     async def _confirm_at_open(self, handle: FileHandle) -> bool:

@@ -115,7 +115,10 @@ class Knowledge:
                 inode.mtime = facts.last_write_time
             inode.ctime = max(inode.ctime, facts.change_time)
         else:
-            inode.mtime, inode.ctime = facts.last_write_time, facts.change_time
+            inode.mtime = facts.last_write_time
+            # A chmod that changed nothing has moved this one here alone.
+            same = known is not None and known.etag == facts.etag
+            inode.ctime = max(inode.ctime, facts.change_time) if same else facts.change_time
         if content and inode.file is not None and not inode.file.lock.locked():
             cached = inode.file.content
             self._cache.touch(cached, cached.adopt(facts.size, facts.etag))

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Callable
 
 import pyfuse3
-import trio
 
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
@@ -277,7 +276,6 @@ class Namespace(Removal):
     ) -> None:
         tree = self._tree
         await tree.on_share(new_parent)
-        event = tree.renaming[source] = trio.Event()
         path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
         asked = tree.clock()
@@ -296,24 +294,24 @@ class Namespace(Removal):
 
             return await (leased(tree, target, over) if target and replace else over(None))
 
+        replaced = None
         try:
-            await self._leases.moving(source, path)
-            written = await leased(tree, source, move)
+            with tree.moving(source):
+                await self._leases.moving(source, path)
+                written = await leased(tree, source, move)
+                if target is not None and not target.unlinked:
+                    replaced = target
+                    self._removed(target)
+                tree.vanish(source)
+                source.gone = False
+                tree.attach(source, new_parent, new_name)
+                tree.table.add(source)
         except ServiceError as error:
             if error.code in NOT_FOUND:
                 tree.drop_listing(source.parent, new_parent)
             raise
-        finally:
-            del tree.renaming[source]
-            event.set()
-        if target is not None and not target.unlinked:
-            if replace:
-                await self._leases.deleted(target)
-            self._removed(target)
-        tree.vanish(source)
-        source.gone = False
-        tree.attach(source, new_parent, new_name)
-        tree.table.add(source)
+        if replaced is not None and replace:
+            await self._leases.deleted(replaced)
         await self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)

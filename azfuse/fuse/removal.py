@@ -6,6 +6,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import trio
+
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
@@ -98,10 +100,11 @@ class Removal:
         if not inode.is_local:
             target = f"{root.path}/{name}" if root.path else name
             await self._leases.give_back(inode)
-            written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
-        tree.vanish(inode)
-        inode.hidden = True
-        inode.parent, inode.name = root, name
+            with tree.moving(inode):
+                written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
+                self._put_away(inode, name)
+        else:
+            self._put_away(inode, name)
         if inode.file is not None:
             inode.file.scratch = True
             self._writeback.renote(inode.file)
@@ -113,24 +116,30 @@ class Removal:
         """Make a name below the root that nobody sees, and that is cleared after a crash."""
         return f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
 
+    def _put_away(self, inode: Inode, name: str) -> None:
+        self._tree.vanish(inode)
+        inode.hidden = True
+        inode.parent, inode.name = self._tree.root, name
+
     async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
         """Give a hidden file its name back: nothing has taken its place."""
         tree = self._tree
         path = f"{parent.path}/{name}" if parent.path else name
         written, asked = None, tree.clock()
-        if not inode.is_local:
-            try:
-                written = await tree.file.rename_file(
-                    inode.path, path, expected_file_id=inode.file_id
-                )
-            except AzureFilesError as error:
-                log.warning("%s is removed, though its replacement failed: %s", path, error)
-                return
-        inode.hidden = inode.gone = False
-        if inode.file is not None:
-            inode.file.scratch = False
-        tree.attach(inode, parent, name)
-        tree.table.add(inode)
+        with tree.moving(inode):
+            if not inode.is_local:
+                try:
+                    written = await tree.file.rename_file(
+                        inode.path, path, expected_file_id=inode.file_id
+                    )
+                except AzureFilesError as error:
+                    log.warning("%s is removed, though its replacement failed: %s", path, error)
+                    return
+            inode.hidden = inode.gone = False
+            if inode.file is not None:
+                inode.file.scratch = False
+            tree.attach(inode, parent, name)
+            tree.table.add(inode)
         if written is not None:
             changed(tree, inode, written, asked, name=name)
 
@@ -187,23 +196,29 @@ class Removal:
 
     @asynccontextmanager
     async def _leaving(self, inode: Inode | None) -> AsyncIterator[None]:
-        """Have the journal know that *inode* is about to be removed, or replaced, in the block.
+        """Let nobody open *inode*, which is about to be removed, or replaced, in the block.
 
-        If the driver dies once the share has done that, it is not brought back beside
-        whatever has taken its place.
+        The journal knows as well: if the driver dies once the share has done that, it is
+        not brought back beside whatever has taken its place.
         """
-        file = inode.file if inode is not None else None
-        if file is None or file.record is None or not isinstance(file.remote, InodeFile):
+        if inode is None:
             yield
             return
-        file.remote.leaving = True
-        self._writeback.renote(file)
-        await self._writeback.settled()
+        event = self._tree.removing[inode] = trio.Event()
+        file = inode.file
+        remote = file.remote if file is not None and file.record is not None else None
         try:
+            if file is not None and isinstance(remote, InodeFile):
+                remote.leaving = True
+                self._writeback.renote(file)
+                await self._writeback.settled()
             yield
         finally:
-            file.remote.leaving = False
-            self._writeback.renote(file)
+            if file is not None and isinstance(remote, InodeFile):
+                remote.leaving = False
+                self._writeback.renote(file)
+            self._tree.removing.pop(inode, None)
+            event.set()
 
     @asynccontextmanager
     async def _quiet(self, *inodes: Inode | None) -> AsyncIterator[None]:

@@ -7,7 +7,8 @@ larger ones single entries are asked for, until that has cost as much as a listi
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -65,6 +66,8 @@ class Tree(Knowledge):
         self._listing_now: dict[Inode, trio.Event] = {}
         #: Renames under way, by the inode that is moved.
         self.renaming: dict[Inode, trio.Event] = {}
+        #: Removals under way, also of what a rename replaces.
+        self.removing: dict[Inode, trio.Event] = {}
         #: Makes a directory that the share does not have yet.
         self.make_directory: Callable[[Inode], Awaitable[None]] = _no_delay
 
@@ -118,17 +121,21 @@ class Tree(Knowledge):
         self.apply(inode, facts)
 
     async def _head(self, inode: Inode) -> Facts:
-        asked = self.clock()
-        try:
-            if inode.is_directory:
-                found = await self.directory.get_directory_properties(inode.path)
-                return Facts.of_properties(inode.name, found, asked)
-            properties = await self.file.get_file_properties(inode.path)
-        except ServiceError as error:
-            if error.code in NOT_FOUND and inode.parent is not None:
-                self.lost(inode)
-            raise
-        return Facts.of_properties(inode.name, properties, asked)
+        while True:
+            await self.settled(inode)
+            path, asked = inode.path, self.clock()
+            try:
+                if inode.is_directory:
+                    found = await self.directory.get_directory_properties(path)
+                    return Facts.of_properties(inode.name, found, asked)
+                properties = await self.file.get_file_properties(path)
+                return Facts.of_properties(inode.name, properties, asked)
+            except ServiceError as error:
+                if error.code in NOT_FOUND and inode.parent is not None:
+                    if await self.moved(inode, path):
+                        continue
+                    self.lost(inode)
+                raise
 
     # -- names --------------------------------------------------------------------------
 
@@ -182,10 +189,13 @@ class Tree(Knowledge):
         child = parent.children.get(key)
         if child is not None and not child.is_local:
             try:
-                return await self.adopt(parent, await self._head(child))
+                facts = await self._head(child)
             except ServiceError as error:
                 if error.code not in NOT_FOUND:
                     raise  # else it may be of another kind now
+            else:
+                if parent.children.get(key) is child:  # and was not moved away meanwhile
+                    return await self.adopt(parent, facts)
         asked = self.clock()
         # The name itself sorts before every longer one that begins with it.
         page = await self.directory.list_directories_and_files(
@@ -338,6 +348,16 @@ class Tree(Knowledge):
         self.table.drop(inode)
 
     # -- what is under way --------------------------------------------------------------
+
+    @contextmanager
+    def moving(self, inode: Inode) -> Iterator[None]:
+        """Have requests about *inode*, and what is below it, wait until it is where it goes."""
+        event = self.renaming[inode] = trio.Event()
+        try:
+            yield
+        finally:
+            del self.renaming[inode]
+            event.set()
 
     async def settled(self, inode: Inode) -> None:
         """Make the directories above *inode* that the share lacks; wait for renames of any.

@@ -6,6 +6,7 @@ import mmap
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -297,3 +298,26 @@ def test_locks_between_processes_of_one_mount(here, opened):
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     fcntl.lockf(descriptor, fcntl.LOCK_EX)
     assert python(code, here / "file").split() == ["free", "held"]
+
+
+@pytest.mark.parametrize("operation", ["DeleteFile", "RenameFile"])
+def test_opened_while_it_is_removed_or_replaced(share, mount, emulator, operation):
+    """What could be opened can be read."""
+    share.write("file", b"content")
+    share.write("other", b"another")
+    with mount() as m, ThreadPoolExecutor() as threads:
+        path = m.path / "file"
+        path.stat()
+        emulator.faults(rules=[{"action": "delay", "operation": operation, "seconds": 0.5}])
+        change = path.unlink if operation == "DeleteFile" else (m.path / "other").rename
+        done = threads.submit(change, *([] if operation == "DeleteFile" else [path]))
+        seen = set()
+        while not done.done():
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue
+            with file:
+                seen.add(file.read())
+        done.result()
+        assert seen <= {b"content", b"another"}

@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from azfuse.cache.blocks import BlockCache
@@ -106,10 +106,11 @@ class FakeRemote:
 
         def effect() -> str:
             self.data[:] = content.ljust(size, b"\0")[:size]
-            self.exists = True
             return self.changed()
 
-        return await self._request(effect)
+        etag = await self._request(effect)
+        self.exists = True  # to who has the answer
+        return etag
 
     async def resize(self, size: int) -> str:
         def effect() -> str:
@@ -429,8 +430,17 @@ def play(actions, *, new=False, takes_body=True, leases=False, disk=False) -> No
 plenty = settings(max_examples=300, deadline=None)
 
 
+CUT_DURING_A_LOST_CREATE = [
+    ("truncate", 1), ("flush",), ("truncate", 0), ("answer", 0, "done"), ("answer", 0, "failed"),
+]  # fmt: skip
+
+
 @plenty
-@given(st.lists(own, max_size=30), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+@example(actions=CUT_DURING_A_LOST_CREATE, new=True, takes_body=True, leases=False, disk=False)
+@given(
+    actions=st.lists(own, max_size=30),
+    new=st.booleans(), takes_body=st.booleans(), leases=st.booleans(), disk=st.booleans(),
+)  # fmt: skip
 def test_programs_alone(actions, new, takes_body, leases, disk):
     play(actions, new=new, takes_body=takes_body, leases=leases, disk=disk)
 
