@@ -230,6 +230,11 @@ class ListingCache(Generic[KeyT]):
         self._cache.pop(directory, None)
         self._entries_since.pop(directory, None)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cache.clear()
+        self._entries_since.clear()
+
     def _unchanged_since(self, directory: KeyT, listing: Listing) -> float:
         """Return when *directory* was first seen to have just the entries of *listing*."""
         if self._belief.least == self._belief.most:

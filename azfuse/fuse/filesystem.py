@@ -348,7 +348,7 @@ class FileSystem(Operations):
         for view in list(self.snapshots.views()):
             inode = view.files.owner_of(content)
             if inode is not None:
-                view.tree.forget(inode)
+                self.snapshots.forget_inode(inode)
 
 
 def _disk_tier(share_url: str, settings: FileSystemSettings) -> DiskTier | None:

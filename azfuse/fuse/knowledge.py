@@ -292,6 +292,10 @@ class Knowledge:
             if parent is not None:
                 self._listings.drop(parent)
 
+    def drop_listings(self) -> None:
+        """Forget all listings."""
+        self._listings.clear()
+
     def changed(self, parent: Inode, now_ns: int) -> None:
         """Note that we changed the entries of *parent*: its times move, here alone."""
         now = now_ns // _TICK * _TICK

@@ -291,7 +291,7 @@ class Operations(pyfuse3.Operations):
             # Nobody waits for a release, and an unmount goes on without its answer.
             self.start_errand(self.namespace.discard_hidden, inode)
         else:
-            view.tree.forget(inode)
+            self.snapshots.forget_inode(inode)
 
     # -- directories ------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class Snapshots:
         self._live = live
         self._make = make
         self._views: dict[str, View] = {}
-        self._by_root: dict[Inode, View] = {}
+        self._by_root = {live.tree.root: live}
         self._listed: Sequence[str] = ()
         self._listed_at = -math.inf
         self._refusal_told = False
@@ -75,21 +75,20 @@ class Snapshots:
 
     def view_of(self, inode: Inode) -> View:
         """Return the view that *inode* is in; `.snapshots` itself is in that of the share."""
-        if not self._by_root:
+        if not self._views:
             return self._live
         root = inode
         while root.parent is not None:
             root = root.parent
-        return self._by_root.get(root, self._live)
+        return self._by_root[root]
 
     def forget_inode(self, inode: Inode) -> None:
-        """Let go of an inode that the kernel no longer holds; of a whole view with its last."""
+        """Let go of an inode that nobody holds; of what is known of a snapshot with its last."""
         view = self.view_of(inode)
         view.tree.forget(inode)
-        taken, root = view.tree.settings.snapshot, view.tree.root
-        if view is not self._live and taken and not root.lookups and not root.children:
-            self._views.pop(taken, None)
-            self._by_root.pop(root, None)
+        root = view.tree.root
+        if view is not self._live and not root.lookups and not root.children:
+            view.tree.drop_listings()
 
     def views(self) -> Iterator[View]:
         """Yield the view of the share and those of snapshots that were looked into."""
@@ -122,26 +121,38 @@ class Snapshots:
         taken = name.decode(errors="replace")
         if not _is_time(taken):
             raise FileNotFoundError(errno.ENOENT, "no time of a snapshot")
-        root = self.root_of(taken)
+        view = self._views.get(taken) or self._make(taken)
+        root = view.tree.root
         if root.facts is None or self.seconds_left(taken, root) <= 0:
             try:
-                await self._views[taken].tree.open_root()
+                await view.tree.open_root()
             except ServiceError as error:
                 if error.code not in _GONE:
                     raise
                 self._went(taken)
                 raise FileNotFoundError(errno.ENOENT, "no such snapshot") from error
+        if self._enter(taken, view) is not root:
+            return await self.find(name)  # it was listed meanwhile, and is another one now
         return root
 
     def root_of(self, taken: str) -> Inode:
-        """Return the root of the snapshot *taken* then. Nothing may be known of it yet."""
+        """Return the root of the snapshot *taken* then, which was listed or found.
+
+        Nothing may be known of it yet.
+        """
         view = self._views.get(taken)
         if view is None:
-            view = self._views[taken] = self._make(taken)
+            view = self._make(taken)
             root = view.tree.root
             root.mtime = root.ctime = root.atime = parse_time(taken)
-            self._by_root[root] = view
+            return self._enter(taken, view)
         return view.tree.root
+
+    def _enter(self, taken: str, view: View) -> Inode:
+        """Keep *view*, unless there is one by now; return the root of the one that is kept."""
+        root = self._views.setdefault(taken, view).tree.root
+        self._by_root[root] = self._views[taken]
+        return root
 
     def seconds_left(self, taken: str, root: Inode) -> float:
         """Return for how many more seconds the snapshot may be taken to be there still."""
@@ -205,12 +216,10 @@ class Snapshots:
     def _went(self, taken: str) -> None:
         """Note that a snapshot is not there (any more)."""
         self._listed = [name for name in self._listed if name != taken]
-        view = self._views[taken]
-        root = view.tree.root
-        root.doubted_at = view.tree.clock()
-        view.tree.kernel.forget_attributes(root)
-        if root.lookups == 0 and not root.children:
-            del self._views[taken], self._by_root[root]
+        view = self._views.get(taken)
+        if view is not None:
+            view.tree.root.doubted_at = view.tree.clock()
+            view.tree.kernel.forget_attributes(view.tree.root)
 
     def _tell_refusal(self, error: ServiceError) -> None:
         if not self._refusal_told:
