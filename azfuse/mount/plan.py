@@ -55,13 +55,14 @@ def make_plan(
     mount_point = check_mount_point(choice.mount_point)
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)
-    state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
+    state_dir = _state_dir(options.state_dir or default_state_dir(), login, source)
     if options.cache_dir is not None:
         _check_cache_dir(options.cache_dir, mount_point)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
-def _default_state_dir() -> Path:
+def default_state_dir() -> Path:
+    """Return where state goes without `state-dir`: the machine's place, or the user's."""
     if os.geteuid() == 0:
         return Path("/var/lib/azfuse")
     base = os.environ.get("XDG_STATE_HOME")
