@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     ),
     "stats": ("azfuse.cli.stats:stats", "Show what a mount has done and what is pending."),
     "refresh": ("azfuse.cli.refresh:refresh", "Forget what is cached below a path of a mount."),
+    "status": ("azfuse.cli.status:status", "Say whether a mount is healthy."),
     "list": ("azfuse.cli.list:list_mounts", "List the mounts of this user."),
     "doctor": ("azfuse.cli.doctor:doctor", "Find out what keeps a mount from working."),
     "config": ("azfuse.cli.config:config", "Show and check the config file."),
