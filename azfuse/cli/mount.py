@@ -1,6 +1,7 @@
 """`azfuse mount`."""
 
 import os
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,7 @@ from azfuse.mount.plan import make_plan
 
 @click.command()
 @click.argument("source")
-@click.argument("mountpoint")
+@click.argument("mountpoint", required=False)
 @click.option(
     "-o",
     "options",
@@ -19,7 +20,21 @@ from azfuse.mount.plan import make_plan
     help="Mount options; may be given several times.",
 )
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
-def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground: bool) -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Config file instead of those of machine and user.",
+)
+def mount(
+    source: str,
+    mountpoint: str | None,
+    options: tuple[str, ...],
+    *,
+    foreground: bool,
+    config_file: Path | None,
+) -> None:
     """Mount SOURCE on the directory MOUNTPOINT.
 
     \b
@@ -28,6 +43,7 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       https://account.file.core.windows.net/share[/directory]
       //account.file.core.windows.net/share[/directory]
       http://127.0.0.1:10004/devstoreaccount1/share     (an emulator)
+      NAME                 of the config file, which may know MOUNTPOINT (azfuse config --help)
 
     Credentials come from AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY,
     AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_AUTH_MODE=login, or a file that only
@@ -56,4 +72,5 @@ def mount(source: str, mountpoint: str, options: tuple[str, ...], *, foreground:
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.
     """  # noqa: D301 # \b is click's mark
-    launch(make_plan(source, mountpoint, options, os.environ), foreground=foreground)
+    plan = make_plan(source, mountpoint, options, os.environ, config_file=config_file)
+    launch(plan, foreground=foreground)

@@ -1,12 +1,18 @@
 """`azfuse unmount`."""
 
+import time
+
 import click
 
+from azfuse.cli.failure import CommandError
 from azfuse.mount import unmount as mount_unmount
+from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.registry import Registry
 
 
 @click.command()
-@click.argument("mountpoint")
+@click.argument("mountpoint", required=False)
+@click.option("-a", "--all", "every", is_flag=True, help="Unmount all mounts of this user.")
 @click.option("-l", "--lazy", is_flag=True, help="Take it away now, though programs use it.")
 @click.option(
     "--timeout",
@@ -16,6 +22,35 @@ from azfuse.mount import unmount as mount_unmount
     metavar="SECONDS",
     help="How long to wait until everything is saved.",
 )
-def unmount(mountpoint: str, *, lazy: bool, timeout: float) -> None:
-    """Unmount MOUNTPOINT and wait until everything is saved."""
-    mount_unmount.unmount(mountpoint, lazy=lazy, timeout=timeout)
+def unmount(mountpoint: str | None, *, every: bool, lazy: bool, timeout: float) -> None:
+    """Unmount MOUNTPOINT and wait until everything is saved.
+
+    \b
+    Examples:
+      azfuse unmount ~/share
+      azfuse unmount --all --timeout 60
+    """  # noqa: D301 # \b is click's mark
+    if every:
+        if mountpoint is not None:
+            raise click.UsageError("MOUNTPOINT and --all exclude each other")
+        _unmount_all(lazy=lazy, timeout=timeout)
+    elif mountpoint is None:
+        raise click.UsageError("Missing argument 'MOUNTPOINT'. (--all unmounts all of them.)")
+    else:
+        mount_unmount.unmount(mountpoint, lazy=lazy, timeout=timeout)
+
+
+def _unmount_all(*, lazy: bool, timeout: float) -> None:
+    """Unmount one after the other, the innermost first; go on past those that fail."""
+    deadline = time.monotonic() + timeout
+    records = [record for record in Registry().records() if record.state != "failed"]
+    problems = []
+    for record in sorted(records, key=lambda record: record.mount_point, reverse=True):
+        left = max(deadline - time.monotonic(), 0.0)
+        try:
+            mount_unmount.unmount(record.mount_point, lazy=lazy, timeout=left)
+        except (MountError, UsageError) as error:
+            problems.append(str(error))
+            click.echo(f"azfuse: {error}", err=True)
+    if problems:
+        raise CommandError(f"{len(problems)} of {len(records)} not unmounted, or not saved")

@@ -27,6 +27,8 @@ Posix = Literal["metadata", "acl", "off"]
 LeaseUse = Literal["off", "auto", "always"]
 Exclusive = Literal["local", "atomic"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+#: `bare` may stand with or without a value, `secret` nowhere.
+OptionKind = Literal["flag", "bare", "path", "mode", "value", "secret"]
 
 #: Two blocks being filled and two being sent: less than that cannot work.
 MIN_CACHE_SIZE: Final = 16 * 1024 * 1024
@@ -387,7 +389,36 @@ def _check_bounds(name: str, least: float | None, most: float | None) -> None:
 def _unknown(written: str, name: str) -> str:
     if name == "remount":
         return "option remount: azfuse cannot change a mount; unmount it and mount it again"
-    known = sorted({*_VALUES, *_FLAGS, *_FUSE_WORDS})
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; see azfuse mount --help"
-    return f"unknown option {written}{hint}"
+    return f"unknown option {written}{did_you_mean(name) or '; see azfuse mount --help'}"
+
+
+def did_you_mean(name: str) -> str:
+    """Return `; did you mean X?` for the option nearest to *name*, empty where none is near."""
+    near = difflib.get_close_matches(name, sorted({*_VALUES, *_FLAGS, *_FUSE_WORDS}), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def kind_of(name: str) -> OptionKind | None:
+    """Say what the option *name* (with dashes) takes; None for one that does not exist."""
+    if name in _SECRETS:
+        return "secret"
+    if name in _FLAGS or name in _FUSE_WORDS:
+        return "flag"
+    if name in _BARE:
+        return "bare"
+    converter = _VALUES.get(name)
+    if converter is None:
+        return None
+    return "path" if converter is _path else "mode" if converter is _mode else "value"
+
+
+def option_names() -> list[str]:
+    """Return the names of all options that decide something, with dashes."""
+    return [*_VALUES, *_FLAGS, *_FUSE_WORDS]
+
+
+def field_of(name: str) -> str:
+    """Return what the option *name* decides: two with the same answer override each other."""
+    if name in _FLAGS:
+        return _FLAGS[name][0]
+    return _FUSE_WORDS.get(name, name).replace("-", "_")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from azfuse.cache.diskstore import prepare_directory
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount.choice import choose
 from azfuse.mount.credentials import Login, find_login
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.mountpoint import check_machine, check_mount_point
-from azfuse.mount.options import MountOptions, parse_options
+from azfuse.mount.options import MountOptions
 from azfuse.mount.source import Source, parse_source
 
 
@@ -28,28 +29,40 @@ class Plan:
 
 def make_plan(
     source_text: str,
-    mount_point_text: str,
+    mount_point_text: str | None,
     option_texts: Sequence[str],
     environ: MutableMapping[str, str],
     *,
     sloppy: bool = False,
+    config_file: Path | None = None,
 ) -> Plan:
     """Read and check all words of a mount. Raises UsageError and MountError.
 
+    *source_text* may be a name that the config file gives a mount (see choice.choose).
     Contacts nobody. Removes secrets from *environ*.
     """
-    source = parse_source(source_text)
-    options = parse_options(option_texts, sloppy=sloppy)
-    mount_point = check_mount_point(mount_point_text)
+    choice = choose(
+        source_text,
+        mount_point_text,
+        option_texts,
+        environ,
+        config_file=config_file,
+        sloppy=sloppy,
+    )
+    source, options = parse_source(choice.source), choice.options
+    if choice.mount_point is None:
+        raise UsageError("Missing argument 'MOUNTPOINT'.")
+    mount_point = check_mount_point(choice.mount_point)
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)
-    state_dir = _state_dir(options.state_dir or _default_state_dir(), login, source)
+    state_dir = _state_dir(options.state_dir or default_state_dir(), login, source)
     if options.cache_dir is not None:
         _check_cache_dir(options.cache_dir, mount_point)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
 
 
-def _default_state_dir() -> Path:
+def default_state_dir() -> Path:
+    """Return where state goes without `state-dir`: the machine's place, or the user's."""
     if os.geteuid() == 0:
         return Path("/var/lib/azfuse")
     base = os.environ.get("XDG_STATE_HOME")

@@ -1,0 +1,57 @@
+"""`azfuse status`."""
+
+from typing import Any
+
+import click
+
+from azfuse.cli.output import show_object
+from azfuse.cli.target import json_option
+from azfuse.mount.ask import ask, find_mount
+from azfuse.mount.errors import MountError
+from azfuse.mount.registry import Record
+
+
+@click.command()
+@click.argument("mountpoint", required=False)
+@json_option
+def status(mountpoint: str | None, *, as_json: bool) -> int:
+    """Say whether a mount is healthy: exit status 0 if it is, 1 if not.
+
+    MOUNTPOINT may be any path in the mount, and may be left out where there is just
+    one. A mount is healthy when its process answers and no upload fails.
+
+    Example: azfuse status /srv/team || echo trouble
+    """
+    record = find_mount(mountpoint).record
+    report = _report(record)
+    show_object(report, as_json=as_json)
+    return 0 if report["healthy"] else 1
+
+
+def _report(record: Record) -> dict[str, object]:
+    report: dict[str, object] = {
+        "mountPoint": record.mount_point,
+        "source": record.source,
+        "pid": record.pid,
+        "log": record.log,
+    }
+    if record.state == "failed":
+        return {"healthy": False, "problem": record.message, **report, "state": "failed"}
+    try:
+        answer: dict[str, Any] = ask(record, "stats")
+    except MountError as error:
+        return {"healthy": False, "problem": str(error), **report, "state": record.state}
+    writes, mount = answer["writes"], answer["mount"]
+    failing = [f"{file['path']}: {file['error']}" for file in writes["failing"]]
+    return {
+        "healthy": not failing,
+        "problem": failing[0] if failing else None,
+        **report,
+        "state": mount["state"],
+        "mountedAt": mount["mountedAt"],
+        "dirtyBytes": writes["dirtyBytes"],
+        "dirtyFiles": writes["dirtyFiles"],
+        "failedUploads": writes["failedUploads"],
+        "failing": failing,
+        "leases": answer.get("leases", {}).get("held"),
+    }
