@@ -78,6 +78,12 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 2 for wrong words, 1 for what failed, one sentence for each."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and "/" in words[0]:
+        # No command but a source: mount.fuse3(8) calls `azfuse SOURCE DIR -o ...` for
+        # `mount -t fuse.azfuse`.
+        from azfuse.mount import helper
+
+        helper.main(words)
     sys.exit(_main(words))
 
 

@@ -22,8 +22,7 @@ def entry_attributes(inode: Inode, trust: Trust) -> pyfuse3.EntryAttributes:
     entry.attr_timeout = trust.attributes_for(inode)
     entry.st_mode = inode.posix.mode
     entry.st_nlink = inode.links
-    entry.st_uid = inode.posix.uid
-    entry.st_gid = inode.posix.gid
+    entry.st_uid, entry.st_gid = trust.owner(inode.posix.uid, inode.posix.gid)
     entry.st_rdev = inode.posix.rdev
     size = 0 if stat.S_IFMT(inode.posix.mode) not in _SIZED else inode.size
     entry.st_size = inode.told_size = size

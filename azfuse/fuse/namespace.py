@@ -154,7 +154,7 @@ class Namespace(Removal):
             posix = self._tree.posix.default(stat.S_IFMT(mode))
         else:
             group = parent.posix.gid if parent.posix.mode & stat.S_ISGID else gid
-            posix = Posix(mode, uid, group, rdev)
+            posix = Posix(mode, *self._tree.trust.owner(uid, group), rdev)
         inode = Inode(self._tree.table.new_local_number(), parent, name, posix, None)
         # The service keeps steps of 100 ns; what programs see must not change at upload.
         inode.mtime = inode.ctime = inode.atime = self._now() // 100 * 100

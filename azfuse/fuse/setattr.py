@@ -73,6 +73,9 @@ class Setter:
             posix = posix.with_permissions(attr.st_mode)
         uid = attr.st_uid if fields.update_uid else posix.uid
         gid = attr.st_gid if fields.update_gid else posix.gid
+        forced_uid, forced_gid = self._tree.trust.owner(uid, gid)
+        if (fields.update_uid and uid != forced_uid) or (fields.update_gid and gid != forced_gid):
+            raise PermissionError(errno.EPERM, "forceuid and forcegid keep owners as they are")
         if (uid, gid) != (posix.uid, posix.gid):
             mode = posix.mode if fields.update_mode else strip_privileges(posix.mode)
             posix = replace(posix, mode=mode, uid=uid, gid=gid)

@@ -23,6 +23,9 @@ class FileSystemSettings:
     read_only: bool = False
     uid: int = 0
     gid: int = 0
+    #: Everything belongs to `uid`, to `gid`, whatever is noted on the share.
+    force_uid: bool = False
+    force_gid: bool = False
     #: Permission bits of entries that carry none of their own.
     file_mode: int = 0o644
     dir_mode: int = 0o755

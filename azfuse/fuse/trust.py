@@ -20,6 +20,14 @@ class Trust:
         self.dialect = dialect
         self._clock = clock
 
+    def owner(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return whose an entry is that the share notes as belonging to *uid* and *gid*."""
+        settings = self._settings
+        return (
+            settings.uid if settings.force_uid else uid,
+            settings.gid if settings.force_gid else gid,
+        )
+
     def attributes_for(self, inode: Inode) -> float:
         """Return for how many more seconds the kernel may use the attributes of *inode*."""
         settings = self._settings

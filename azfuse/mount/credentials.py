@@ -1,11 +1,13 @@
 """Where the credentials of a mount come from.
 
 In this order, the first that says anything: the file of `-o credentials=`, the
-environment as the Azure CLI names it, and for the development account on this
-machine its public key. A secret that was read is removed from the environment,
-so that no child process inherits it; no message in here repeats one.
+credential `azfuse` of systemd, the environment as the Azure CLI names it, and for
+the development account on this machine its public key. A secret that was read is
+removed from the environment, so that no child process inherits it; no message in
+here repeats one.
 """
 
+import logging
 import os
 import stat
 import tomllib
@@ -18,10 +20,13 @@ from typing import Final
 from azfuse.mount.errors import UsageError
 from azfuse.mount.identity import find_identity
 from azfuse.mount.sas_file import SasOfFile
+from azfuse.mount.secrecy import wipe_environment
 from azfuse.mount.source import Source
 from azfuse.rest.auth import Bearer, ConnectionString, Credentials, Sas, SharedKey
 from azfuse.rest.endpoint import DEFAULT_ENDPOINT_SUFFIX, Endpoint
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+
+log = logging.getLogger(__name__)
 
 #: Names in a credentials file -> the Azure CLI's names. `username` and `password` are those
 #: of mount.cifs, whose files Azure's portal writes.
@@ -37,11 +42,22 @@ _FILE_NAMES: Final = {
     "sas_token": "AZURE_STORAGE_SAS_TOKEN",
     "auth_mode": "AZURE_STORAGE_AUTH_MODE",
 }
-_IGNORED_FILE_NAMES: Final = frozenset({"domain"})
+_IGNORED_FILE_NAMES: Final = frozenset({"domain", "dom", "workgroup"})
+#: Where systemd puts the credentials of a service, and the one that is ours (systemd.exec(5)).
+_CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+_SYSTEMD_CREDENTIAL: Final = "azfuse"
 SECRET_VARIABLES: Final = (
     "AZURE_STORAGE_CONNECTION_STRING",
     "AZURE_STORAGE_KEY",
     "AZURE_STORAGE_SAS_TOKEN",
+)
+
+
+#: Secrets of azure-identity, which reads them from the environment when it needs them.
+_IDENTITY_SECRETS: Final = (
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_PASSWORD",
 )
 
 
@@ -63,8 +79,9 @@ def find_login(
 ) -> Login:
     """Find the endpoint and the credentials of *source*. Raises UsageError.
 
-    Removes secrets from *environ*, also those it did not use. *file_option* is
-    how the command names a *file*, for messages.
+    Removes secrets from *environ*, also those it did not use; where it is the
+    environment of this process, also from what /proc/PID/environ shows. *file_option*
+    is how the command names a *file*, for messages.
     """
     variables = {
         name: value
@@ -73,6 +90,11 @@ def find_login(
     }
     for name in SECRET_VARIABLES:
         environ.pop(name, None)
+    if environ is os.environ:
+        _wipe()
+    systemd = _systemd_directory(environ)
+    if file is None and systemd is not None and (systemd / _SYSTEMD_CREDENTIAL).exists():
+        file = systemd / _SYSTEMD_CREDENTIAL
     if file is not None:
         login = _from_file(source, file)
         if isinstance(login.credentials, Sas):
@@ -87,6 +109,21 @@ def find_login(
         f"no credentials for account {source.account}: set AZURE_STORAGE_KEY, "
         f"AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or use {file_option}"
     )
+
+
+def _wipe() -> None:
+    for name in _IDENTITY_SECRETS:
+        if name in os.environ:
+            os.environ[name] = str(os.environ[name])  # a copy, away from what /proc shows
+    try:
+        wipe_environment((*SECRET_VARIABLES, *_IDENTITY_SECRETS))
+    except OSError as error:
+        log.warning("root can still read the credentials in /proc/PID/environ: %s", error.strerror)
+
+
+def _systemd_directory(environ: Mapping[str, str]) -> Path | None:
+    text = environ.get(_CREDENTIALS_DIRECTORY)
+    return Path(text) if text else None
 
 
 def _from_file(source: Source, file: Path) -> Login:
@@ -108,7 +145,9 @@ def read_credentials_file(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            if stat.S_IMODE(status.st_mode) & 0o077:
+            # An ACL for the user of the service looks like rights of root's group.
+            theirs = 0o007 if _is_of_systemd(path, status) else 0o077
+            if stat.S_IMODE(status.st_mode) & theirs:
                 raise UsageError(
                     f"credentials file {path} may be read by others: run chmod 600 {path}"
                 )
@@ -128,6 +167,11 @@ def read_credentials_file(path: Path) -> dict[str, str]:
             raise UsageError(f"credentials file {path} has an unknown name: {name}")
         variables[_FILE_NAMES[known]] = value
     return variables
+
+
+def _is_of_systemd(path: Path, status: os.stat_result) -> bool:
+    directory = _systemd_directory(os.environ)
+    return directory is not None and path.parent == directory and status.st_uid == 0
 
 
 def _file_fields(path: Path, text: str) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""`mount.azfuse`: what mount(8) calls for `mount -t azfuse` and for lines of fstab(5)."""
+"""`mount.azfuse`: what mount(8) calls for `mount -t azfuse` and for lines of fstab(5).
+
+`mount -t fuse.azfuse` gets here as well: mount.fuse3(8) calls `azfuse SOURCE DIR -o ...`.
+"""
 
 import getopt
 import os
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from azfuse import __version__
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.launch import launch
+from azfuse.mount.options import parse_options
 from azfuse.mount.plan import make_plan
 
 # The exit codes of mount(8).
@@ -44,9 +48,12 @@ def _mount(arguments: Sequence[str]) -> None:
         raise UsageError("azfuse mounts into the caller's namespace only: -N cannot be used")
     if len(words) != 2:
         raise UsageError(_SYNOPSIS)
-    options = [value for name, value in found if name == "-o"]
+    texts, sloppy = [value for name, value in found if name == "-o"], "-s" in flags
+    if os.geteuid() == 0 and "allow_root" not in parse_options(texts, sloppy=sloppy).given:
+        # What root mounts with mount(8) is for everybody, as far as the modes allow.
+        texts.append("allow_other")
     source, directory = words
-    plan = make_plan(source, directory, options, os.environ, sloppy="-s" in flags)
+    plan = make_plan(source, directory, texts, os.environ, sloppy=sloppy)
     if "-f" not in flags:  # "fake": everything but the mount
         launch(plan, foreground=False)
 

@@ -12,6 +12,7 @@ from azfuse.mount.daemon import run_detached
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.plan import Plan
 from azfuse.mount.registry import Record, Registry, record_id, start_time
+from azfuse.mount.secrecy import forbid_dumps
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ def launch(plan: Plan, *, foreground: bool) -> None:
 
     Raises UsageError and MountError.
     """
+    forbid_dumps()
     foreground = foreground or plan.options.foreground
     registry = Registry()
     fallback = registry.directory / f"{record_id(str(plan.mount_point))}.log"

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from azfuse.mount.errors import MountError
-from azfuse.mount.options import MetricsAddress
+from azfuse.mount.values import MetricsAddress
 
 log = logging.getLogger(__name__)
 

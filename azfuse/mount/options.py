@@ -6,11 +6,7 @@ words for one thing wins; a comma inside a value is quoted (`"a,b"`) or escaped
 """
 
 import difflib
-import grp
-import importlib
-import ipaddress
 import os
-import pwd
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -19,9 +15,9 @@ from typing import Final, Literal, cast
 
 from azfuse.cache.metadata import Belief
 from azfuse.fuse.settings import FileSystemSettings
+from azfuse.mount import cifs, values
 from azfuse.mount.errors import UsageError
 from azfuse.mount.source import Source
-from azfuse.rest.wire import parse_time
 
 Posix = Literal["metadata", "acl", "off"]
 LeaseUse = Literal["off", "auto", "always"]
@@ -29,23 +25,6 @@ Exclusive = Literal["local", "atomic"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 #: `bare` may stand with or without a value, `secret` nowhere.
 OptionKind = Literal["flag", "bare", "path", "mode", "value", "secret"]
-
-#: Two blocks being filled and two being sent: less than that cannot work.
-MIN_CACHE_SIZE: Final = 16 * 1024 * 1024
-#: A few large files' worth of blocks: below that it would do more work than good.
-MIN_DISK_CACHE_SIZE: Final = 64 * 1024 * 1024
-_SIZE_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsAddress:
-    """Where metrics are served: a loopback address."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +36,11 @@ class MountOptions:
     allow_root: bool = False
     uid: int | None = None
     gid: int | None = None
+    #: Owners noted on the share are not looked at: everything belongs to uid, to gid.
+    force_uid: bool = False
+    force_gid: bool = False
+    #: The kernel checks permission bits.
+    check_permissions: bool = True
     umask: int | None = None
     fmask: int | None = None
     dmask: int | None = None
@@ -80,16 +64,22 @@ class MountOptions:
     lease_wait: float = 0.0
     exclusive: Exclusive = "local"
     snapshot: str | None = None
+    #: The account, which the source names anyway.
+    username: str | None = None
     credentials: Path | None = None
     state_dir: Path | None = None
     log_level: LogLevel = "info"
     log_file: Path | None = None
     foreground: bool = False
-    metrics: MetricsAddress | None = None
+    #: A mount that is there is to be changed, as `given` says.
+    remount: bool = False
+    metrics: values.MetricsAddress | None = None
     #: Words that the kernel's side of FUSE takes as they are (`noatime`, `nodev`, ...).
     fuse_words: frozenset[str] = frozenset()
     #: Words that are not for us: accepted, as mount(8) expects of its helpers.
     ignored: tuple[str, ...] = ()
+    #: The fields above that somebody chose, and what `fuse_words` decide.
+    given: frozenset[str] = frozenset()
 
     def settings(self, source: Source, state_dir: Path) -> FileSystemSettings:
         """Say to the file system what was chosen; what was not belongs to the caller."""
@@ -101,6 +91,8 @@ class MountOptions:
             read_only=self.read_only or self.snapshot is not None,
             uid=_first(self.uid, os.getuid()),
             gid=_first(self.gid, os.getgid()),
+            force_uid=self.force_uid,
+            force_gid=self.force_gid,
             file_mode=_first(self.file_mode, 0o666 & ~file_mask),
             dir_mode=_first(self.dir_mode, 0o777 & ~dir_mask),
             posix=self.posix,
@@ -129,7 +121,9 @@ class MountOptions:
         """Make the option set of pyfuse3.init (design notes, section 1.2)."""
         # libfuse joins these with commas and takes a backslash as an escape.
         shown = re.sub(r"([\\,])", r"\\\1", source.text)
-        options = {"default_permissions", "subtype=azfuse", f"fsname={shown}", *self.fuse_words}
+        options = {"subtype=azfuse", f"fsname={shown}", *self.fuse_words}
+        if self.check_permissions:
+            options.add("default_permissions")
         if self.read_only or self.snapshot is not None:
             options.add("ro")
         if self.allow_other:
@@ -143,142 +137,39 @@ def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
 
-def _number(name: str, text: str, *, least: int, most: int) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or not least <= int(text) <= most:
-        raise UsageError(f"option {name}={text}: a whole number from {least} to {most} is needed")
-    return int(text)
-
-
-def _seconds(name: str, text: str) -> float:
-    # A day is for ever as far as caches and retries are concerned.
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or float(text) > 86400:
-        raise UsageError(f"option {name}={text}: seconds are needed, 0 to 86400")
-    return float(text)
-
-
-def _size(name: str, text: str) -> int:
-    match = re.fullmatch(r"([0-9]+)([KMGT]?)(i?B)?", text, re.IGNORECASE)
-    if match is None:
-        raise UsageError(f"option {name}={text}: a size such as 512M or 1G is needed")
-    return int(match[1]) << _SIZE_UNITS[match[2].upper()]
-
-
-def _cache_size(name: str, text: str) -> int:
-    size = _size(name, text)
-    if size < MIN_CACHE_SIZE:
-        raise UsageError(f"option {name}={text}: the cache needs at least 16M")
-    return size
-
-
-def _disk_cache_size(name: str, text: str) -> int:
-    size = _size(name, text)
-    if size < MIN_DISK_CACHE_SIZE:
-        raise UsageError(f"option {name}={text}: the cache on disk needs at least 64M")
-    return size
-
-
-def _mode(name: str, text: str) -> int:
-    if not re.fullmatch(r"[0-7]{1,5}", text) or int(text, 8) > 0o7777:
-        raise UsageError(f"option {name}={text}: octal permission bits such as 0755 are needed")
-    return int(text, 8)
-
-
-def _user(name: str, text: str) -> int:
-    try:
-        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise UsageError(f"option {name}={text}: there is no such user") from None
-
-
-def _group(name: str, text: str) -> int:
-    try:
-        return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
-    except KeyError:
-        raise UsageError(f"option {name}={text}: there is no such group") from None
-
-
-def _path(name: str, text: str) -> Path:
-    if not text:
-        raise UsageError(f"option {name}: a path is needed")
-    # Absolute now: a daemon changes its directory.
-    return Path(text).expanduser().absolute()
-
-
-def _metrics(name: str, text: str) -> MetricsAddress:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(
-            f"option {name}={text}: a port, alone or behind a loopback address (127.0.0.1:9100, "
-            "[::1]:9100), is needed; a proxy can show it to others"
-        )
-    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise UsageError(f"option {name}={text}: a port from 1 to 65535 is needed")
-    try:
-        importlib.import_module("prometheus_client")
-    except ImportError:
-        raise UsageError(
-            f"option {name} needs the package prometheus-client: pip install 'azfuse[metrics]'"
-        ) from None
-    return MetricsAddress(host, int(port))
-
-
-def _snapshot(name: str, text: str) -> str:
-    try:
-        parse_time(text)
-    except ValueError:
-        raise UsageError(
-            f"option {name}={text}: the time of a snapshot such as "
-            "2026-01-31T12:00:00.0000000Z is needed"
-        ) from None
-    return text
-
-
-def _word(*choices: str) -> Callable[[str, str], str]:
-    def convert(name: str, text: str) -> str:
-        if text not in choices:
-            raise UsageError(f"option {name}={text}: one of {', '.join(choices)} is needed")
-        return text
-
-    return convert
-
-
 #: Options with a value: name (with dashes) -> converter. The field has the name with underscores.
 _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
-    "uid": _user,
-    "gid": _group,
-    "umask": _mode,
-    "fmask": _mode,
-    "dmask": _mode,
-    "file-mode": _mode,
-    "dir-mode": _mode,
-    "posix": _word("metadata", "acl", "off"),
-    "actimeo": _seconds,
-    "acregmin": _seconds,
-    "acregmax": _seconds,
-    "acdirmin": _seconds,
-    "acdirmax": _seconds,
-    "cache-size": _cache_size,
-    "cache-dir": _path,
-    "disk-cache-size": _disk_cache_size,
-    "readahead": _size,
-    "max-transfers": lambda name, text: _number(name, text, least=1, most=256),
-    "dirty-expire": _seconds,
-    "writeback": _seconds,
-    "retry-timeout": _seconds,
-    "lease": _word("off", "auto", "always"),
-    "lease-wait": _seconds,
-    "exclusive": _word("local", "atomic"),
-    "snapshot": _snapshot,
-    "credentials": _path,
-    "state-dir": _path,
-    "log-level": _word("debug", "info", "warning", "error"),
-    "log-file": _path,
-    "metrics": _metrics,
+    "uid": values.user,
+    "gid": values.group,
+    "umask": values.mode,
+    "fmask": values.mode,
+    "dmask": values.mode,
+    "file-mode": values.mode,
+    "dir-mode": values.mode,
+    "posix": values.word("metadata", "acl", "off"),
+    "actimeo": values.seconds,
+    "acregmin": values.seconds,
+    "acregmax": values.seconds,
+    "acdirmin": values.seconds,
+    "acdirmax": values.seconds,
+    "cache-size": values.cache_size,
+    "cache-dir": values.path,
+    "disk-cache-size": values.disk_cache_size,
+    "readahead": values.size,
+    "max-transfers": lambda name, text: values.number(name, text, least=1, most=256),
+    "dirty-expire": values.seconds,
+    "writeback": values.seconds,
+    "retry-timeout": values.seconds,
+    "lease": values.word("off", "auto", "always"),
+    "lease-wait": values.seconds,
+    "exclusive": values.word("local", "atomic"),
+    "snapshot": values.snapshot,
+    "username": values.account,
+    "credentials": values.path,
+    "state-dir": values.path,
+    "log-level": values.word("debug", "info", "warning", "error"),
+    "log-file": values.path,
+    "metrics": values.metrics,
 }
 #: What options with a value mean without one.
 _BARE: Final = {"writeback": "0.2"}
@@ -289,6 +180,14 @@ _FLAGS: Final[dict[str, tuple[str, object]]] = {
     "noac": ("actimeo", 0.0),
     "allow-other": ("allow_other", True),
     "allow-root": ("allow_root", True),
+    "forceuid": ("force_uid", True),
+    "noforceuid": ("force_uid", False),
+    "forcegid": ("force_gid", True),
+    "noforcegid": ("force_gid", False),
+    "noperm": ("check_permissions", False),
+    "perm": ("check_permissions", True),
+    "default-permissions": ("check_permissions", True),
+    "remount": ("remount", True),
     "foreground": ("foreground", True),
 }
 #: Options passed on to FUSE: name -> the thing they decide; the last word on each wins.
@@ -299,14 +198,12 @@ _FUSE_WORDS: Final = {
 }  # fmt: skip
 #: These say what is so anyway; libfuse does not know all of them.
 _FUSE_DEFAULTS: Final = frozenset({"atime", "async"})
-#: For mount(8), systemd and the kernel's generic layer; and what `mount -t cifs` lines carry
-#: that azfuse does in any case, so that changing the type of such a line is enough.
+#: For mount(8), systemd and the kernel's generic layer; and words of mount.cifs.
 _IGNORED: Final = frozenset({
     "-netdev", "-rnetdev", "nofail", "auto", "noauto", "user", "nouser", "users", "nousers",
     "owner", "noowner", "group", "nogroup", "defaults", "relatime", "norelatime", "strictatime",
     "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "iversion", "noiversion",
-    "mand", "nomand", "silent", "loud", "comment", "default-permissions", "helper", "uhelper",
-    "serverino", "nosharesock", "mfsymlinks", "nobrl", "seal", "vers", "sec", "cache",
+    "mand", "nomand", "silent", "loud", "comment", "helper", "uhelper", *cifs.IGNORED,
 })  # fmt: skip
 #: What a secret would be called, here and by mount.cifs.
 _SECRETS: Final = frozenset({
@@ -343,6 +240,11 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
     for text in texts:
         for written, value in split_options(text):
             name = written.replace("_", "-")
+            name = cifs.ALIASES.get(name, name)
+            if name == "user" and value is not None:
+                name = "username"  # of mount.cifs; alone it is a word of mount(8)
+            if reason := cifs.refusal(name, value):
+                raise UsageError(f"option {written} cannot be had: {reason}")
             if name in _SECRETS:
                 raise UsageError(
                     f"option {written}: credentials do not belong on the command line; "
@@ -376,7 +278,8 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
     options = cast("Callable[..., MountOptions]", replace)(MountOptions(), **fields)
     _check_bounds("acreg", options.acregmin, options.acregmax)
     _check_bounds("acdir", options.acdirmin, options.acdirmax)
-    return replace(options, fuse_words=chosen, ignored=tuple(ignored))
+    given = frozenset({*fields, *fuse_words})
+    return replace(options, fuse_words=chosen, ignored=tuple(ignored), given=given)
 
 
 def _check_bounds(name: str, least: float | None, most: float | None) -> None:
@@ -387,8 +290,6 @@ def _check_bounds(name: str, least: float | None, most: float | None) -> None:
 
 
 def _unknown(written: str, name: str) -> str:
-    if name == "remount":
-        return "option remount: azfuse cannot change a mount; unmount it and mount it again"
     return f"unknown option {written}{did_you_mean(name) or '; see azfuse mount --help'}"
 
 
@@ -409,7 +310,7 @@ def kind_of(name: str) -> OptionKind | None:
     converter = _VALUES.get(name)
     if converter is None:
         return None
-    return "path" if converter is _path else "mode" if converter is _mode else "value"
+    return "path" if converter is values.path else "mode" if converter is values.mode else "value"
 
 
 def option_names() -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pwd
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,9 @@ def make_plan(
         sloppy=sloppy,
     )
     source, options = parse_source(choice.source), choice.options
+    if options.remount:
+        raise UsageError("option remount: use mount -o remount,..., as root")
+    _check_username(options.username, source)
     if choice.mount_point is None:
         raise UsageError("Missing argument 'MOUNTPOINT'.")
     mount_point = check_mount_point(choice.mount_point)
@@ -59,6 +63,21 @@ def make_plan(
     if options.cache_dir is not None:
         _check_cache_dir(options.cache_dir, mount_point)
     return Plan(source, mount_point, options, login, options.settings(source, state_dir))
+
+
+def _check_username(name: str | None, source: Source) -> None:
+    """Compare the word of mount.cifs; `user=` may also be mount(8) telling whose mount it is."""
+    if name not in {None, source.account, _login_name()}:
+        raise UsageError(
+            f"the source names account {source.account}, but option username account {name}"
+        )
+
+
+def _login_name() -> str | None:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may give its user no name
+        return None
 
 
 def default_state_dir() -> Path:

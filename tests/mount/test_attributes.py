@@ -126,6 +126,32 @@ def test_access_is_checked(common, here):
 
 
 @as_root
+def test_forced_owners(mount, share):
+    with mount("") as m:
+        (m.path / "theirs").write_bytes(b"x")
+        os.chown(m.path / "theirs", 55, 66)
+    with mount("forceuid,uid=12") as m:
+        status = (m.path / "theirs").stat()
+        assert (status.st_uid, status.st_gid) == (12, 66)
+        assert errno_of(os.chown, m.path / "theirs", 55, -1) == errno.EPERM
+        os.chown(m.path / "theirs", 12, 67)
+        (m.path / "new").write_bytes(b"x")
+        assert (m.path / "new").stat().st_uid == 12
+    # What is the mount's owner anyway is not noted.
+    assert not share.properties("new").metadata
+
+
+@as_root
+def test_permissions_that_are_not_checked(mount):
+    with mount("noperm,allow_other") as m:
+        for parent in (m.path.parent, m.path.parent.parent, m.path.parent.parent.parent):
+            parent.chmod(0o755)
+        (m.path / "secret").write_bytes(b"x")
+        (m.path / "secret").chmod(0o600)
+        assert run(["cat", m.path / "secret"], user=NOBODY).stdout == "x"
+
+
+@as_root
 def test_modes_without_a_place_to_keep_them(mount):
     with mount("posix=off,uid=12,gid=34,file_mode=0640,dir_mode=0750") as m:
         (m.path / "file").write_bytes(b"x")

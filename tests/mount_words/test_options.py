@@ -148,7 +148,7 @@ def test_a_source_with_commas_stays_one_option():
 
 
 def test_words_for_mount_and_systemd_are_ignored():
-    text = "defaults,_netdev,nofail,user,user=me,x-systemd.automount,x-gvfs-show,comment=x,noauto"
+    text = "defaults,_netdev,nofail,user,x-systemd.automount,x-gvfs-show,comment=x,noauto"
     options = parse_options([text])
     assert options.ignored == tuple(word.partition("=")[0] for word in text.split(","))
     assert options.fuse_options(SOURCE) == MountOptions().fuse_options(SOURCE)
@@ -161,6 +161,33 @@ def test_a_line_for_cifs_is_understood():
     )
     options = parse_options([line])
     assert (options.actimeo, options.dir_mode, options.file_mode) == (30.0, 0o777, 0o777)
+
+
+def test_words_of_mount_cifs_that_mean_something():
+    options = parse_options([r"cred=/c,username=AZURE\Acct,forceuid,forcegid,noperm,uid=7,gid=8"])
+    assert (options.credentials, options.username) == (Path("/c"), "acct")
+    settings = options.settings(SOURCE, Path("/x"))
+    assert (settings.uid, settings.force_uid) == (7, True)
+    assert (settings.gid, settings.force_gid) == (8, True)
+    assert "default_permissions" not in options.fuse_options(SOURCE)
+    options = parse_options(["user=acct,forceuid,noforceuid,noperm,perm"])
+    assert (options.username, options.force_uid) == ("acct", False)
+    assert "default_permissions" in options.fuse_options(SOURCE)
+
+
+def test_words_of_mount_cifs_without_effect():
+    text = (
+        "nobrl,noserverino,mapposix,soft,rsize=1048576,echo_interval=60,seal,sec=ntlmssp,cache=none"
+    )
+    options = parse_options([text])
+    assert options.ignored == tuple(word.partition("=")[0] for word in text.split(","))
+    assert options.fuse_options(SOURCE) == MountOptions().fuse_options(SOURCE)
+
+
+def test_what_was_chosen_is_known():
+    assert parse_options(["rw,nosuid,_netdev,cache_size=1G"]).given == {
+        "read_only", "suid", "cache_size",
+    }  # fmt: skip
 
 
 def test_a_snapshot_is_read_only():
@@ -178,7 +205,11 @@ def test_a_snapshot_is_read_only():
         ("max_read=4096", "unknown option max_read"),
         ("writethrough", "unknown option writethrough"),
         ("writeback=soon", "seconds are needed"),
-        ("remount", "cannot change a mount"),
+        ("multiuser", "option multiuser cannot be had: every program uses the credentials"),
+        ("prefixpath=dir", "write the directory behind the share"),
+        ("sec=krb5i", "takes the place of Kerberos"),
+        ("cifsacl", "as -o posix says"),
+        ("fsc", "use cache-dir=DIR"),
         ("ro=1", "option ro takes no value"),
         ("noatime=1", "option noatime takes no value"),
         ("uid", "option uid needs a value"),
@@ -238,6 +269,12 @@ def test_metrics_need_a_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(UsageError, match=r"needs the package prometheus-client: pip install"):
         parse_options(["metrics=9100"])
+
+
+def test_a_password_behind_a_user_is_refused_and_not_repeated():
+    with pytest.raises(UsageError, match="do not belong on the command line") as caught:
+        parse_options(["username=acct%SECRET"])
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["sas", "sas_token", "key", "account-key", "password", "sig"])
