@@ -108,7 +108,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
         node = self.tree.table[inode]
-        await self.setter.apply(node, attr, fields)
+        await self.setter.apply(node, attr, fields, ctx)
         return entry_attributes(node, self.tree.trust)
 
     @handler
@@ -216,6 +216,7 @@ class Operations(pyfuse3.Operations):
         inode = await self.tree.lookup(parent, share_name)
         if inode is None:
             inode = await self.namespace.create(parent, share_name, mode, ctx.uid, ctx.gid)
+            flags = FlagT(flags & ~os.O_TRUNC)
         elif flags & os.O_EXCL:
             raise FileExistsError(errno.EEXIST, "the name is taken")
         elif inode.is_directory:
@@ -229,6 +230,8 @@ class Operations(pyfuse3.Operations):
         return await self._open(self.tree.table[inode], inode, flags, ctx)
 
     async def _open(self, inode: Inode, number: int, flags: int, ctx: RequestContext) -> FileInfo:
+        if flags & os.O_TRUNC:
+            await self.setter.emptied(inode, ctx)
         handle, keep = await self.files.open(inode, flags, ctx.pid)
         # Under another letter case the kernel has other pages, which our news do not reach.
         keep = keep and number == inode.number
