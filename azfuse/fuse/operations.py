@@ -123,7 +123,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Change length, mode, owner or times (truncate, chmod, chown, utimensat(2))."""
         node = self._changeable(inode)
-        await self.setter.apply(node, attr, fields)
+        await self.setter.apply(node, attr, fields, ctx)
         return entry_attributes(node, self.tree.trust)
 
     @handler
@@ -233,6 +233,7 @@ class Operations(pyfuse3.Operations):
             inode = await self.namespace.create(
                 parent, share_name, mode, ctx.uid, ctx.gid, exclusive=bool(flags & os.O_EXCL)
             )
+            flags = FlagT(flags & ~os.O_TRUNC)
         elif flags & os.O_EXCL:
             raise FileExistsError(errno.EEXIST, "the name is taken")
         elif inode.is_directory:
@@ -248,6 +249,8 @@ class Operations(pyfuse3.Operations):
     async def _open(self, inode: Inode, number: int, flags: int, ctx: RequestContext) -> FileInfo:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self.snapshots.check_changeable(inode)
+        if flags & os.O_TRUNC:
+            await self.setter.emptied(inode, ctx)
         files = self.snapshots.view_of(inode).files
         handle, keep = await files.open(inode, flags, ctx.pid)
         # Under another letter case the kernel has other pages, which our news do not reach.

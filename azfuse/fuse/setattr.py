@@ -47,13 +47,20 @@ class Setter:
         self._now = now
 
     async def apply(
-        self, inode: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+        self,
+        inode: Inode,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        caller: pyfuse3.RequestContext,
     ) -> None:
-        """Change the *fields* of *inode* to what *attr* says."""
+        """Change the *fields* of *inode* to what *attr* says, as *caller* asked for."""
         await self._tree.refresh(inode)
+        fixed = self._tree.posix.fixed
+        if fixed and self._wanted(inode, attr, fields, caller) != inode.posix:
+            raise PermissionError(errno.EPERM, "posix=off keeps modes and owners as they are")
         if fields.update_size:
             await self._resize(inode, attr.st_size)
-        posix = self._wanted(inode, attr, fields)
+        posix = self._wanted(inode, attr, fields, caller)
         if fields.update_atime:
             inode.atime = attr.st_atime_ns
         mtime = _kept(attr.st_mtime_ns) if fields.update_mtime else None
@@ -61,25 +68,63 @@ class Setter:
             if not fields.update_size:
                 inode.ctime = self._now()
             return
-        if posix != inode.posix and self._tree.posix.fixed:
-            raise PermissionError(errno.EPERM, "posix=off keeps modes and owners as they are")
         await self._send(inode, posix, mtime)
 
+    async def emptied(self, inode: Inode, caller: pyfuse3.RequestContext) -> None:
+        """Take setuid and setgid from a file that *caller* opens with O_TRUNC.
+
+        The kernel does so for every other way to write, and leaves this one to us.
+        """
+        mode = strip_privileges(inode.posix.mode)
+        if _sheds_setgid(inode.posix, caller):
+            mode &= ~stat.S_ISGID
+        if caller.uid != 0 and mode != inode.posix.mode and not self._tree.posix.fixed:
+            await self._send(inode, inode.posix.with_permissions(mode), None)
+            self._tree.kernel.forget_attributes(inode)
+
     def _wanted(
-        self, inode: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+        self,
+        inode: Inode,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        caller: pyfuse3.RequestContext,
     ) -> Posix:
         posix = inode.posix
+        if _says_nothing(fields):
+            return self._as_written(inode, fields, caller)
         if fields.update_mode:
             posix = posix.with_permissions(attr.st_mode)
+            if _sheds_setgid(posix, caller):
+                # A chmod, or setuid that goes with a write; in the kernel both would take it.
+                posix = posix.with_permissions(posix.mode & ~stat.S_ISGID)
         uid = attr.st_uid if fields.update_uid else posix.uid
         gid = attr.st_gid if fields.update_gid else posix.gid
         forced_uid, forced_gid = self._tree.trust.owner(uid, gid)
         if (fields.update_uid and uid != forced_uid) or (fields.update_gid and gid != forced_gid):
             raise PermissionError(errno.EPERM, "forceuid and forcegid keep owners as they are")
         if (uid, gid) != (posix.uid, posix.gid):
-            mode = posix.mode if fields.update_mode else strip_privileges(posix.mode)
+            mode = posix.mode
+            if not fields.update_mode:
+                mode = strip_privileges(mode)
+                if _sheds_setgid(posix, caller):
+                    mode &= ~stat.S_ISGID
             posix = replace(posix, mode=mode, uid=uid, gid=gid)
         return posix
+
+    def _as_written(
+        self, inode: Inode, fields: pyfuse3.SetattrFields, caller: pyfuse3.RequestContext
+    ) -> Posix:
+        """Return mode and owner after a write, a truncate, or a chown(2) of -1, -1 by *caller*.
+
+        Of setuid, and of setgid that the group may execute with, the kernel takes care.
+        For the other setgid it only tells us, with a request that asks for nothing.
+        """
+        posix = inode.posix
+        if self._tree.posix.fixed or not _sheds_setgid(posix, caller):
+            return posix
+        if not (fields.update_size or inode.writers) and caller.uid != posix.uid:
+            raise PermissionError(errno.EPERM, "only the owner may take setgid away")
+        return posix.with_permissions(posix.mode & ~stat.S_ISGID)
 
     async def _send(self, inode: Inode, posix: Posix, mtime: int | None) -> None:
         before = inode.posix
@@ -136,6 +181,27 @@ class Setter:
             if not before and not file.lock.locked():
                 self._files.give_up(inode)  # nobody expects it to happen later
             raise
+
+
+def _says_nothing(fields: pyfuse3.SetattrFields) -> bool:
+    """Say whether neither mode nor owner nor times are asked for."""
+    owner = fields.update_uid or fields.update_gid
+    return not (owner or fields.update_mode or fields.update_atime or fields.update_mtime)
+
+
+def _sheds_setgid(posix: Posix, caller: pyfuse3.RequestContext) -> bool:
+    """Say whether setgid of a file goes with any change by *caller*, even if not executable.
+
+    It stays for root and for members of the group.
+    """
+    if stat.S_ISDIR(posix.mode) or not posix.mode & stat.S_ISGID:
+        return False
+    if caller.uid == 0 or caller.gid == posix.gid:
+        return False
+    try:
+        return posix.gid not in pyfuse3.get_sup_groups(caller.pid)
+    except OSError:  # the process is gone
+        return True
 
 
 def _kept(moment: int) -> int:

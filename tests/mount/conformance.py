@@ -140,6 +140,7 @@ _CALLS: Final[dict[str, Callable[..., Any]]] = {
     "list": lambda path: sorted(os.listdir(path)),
     "after-unlink": _after_unlink,
     "set-xattr": lambda path, name, value: os.setxattr(path, name, value.encode()),
+    "umask": os.umask,
     "look": _look,
 }
 
