@@ -10,7 +10,13 @@ from typing import Final, Generic, TypeVar
 
 from cachetools import LRUCache, TLRUCache
 
-from azfuse.rest.models import DirectoryEntry, DirectoryProperties, FileProperties, Written
+from azfuse.rest.models import (
+    DirectoryEntry,
+    DirectoryProperties,
+    FileProperties,
+    NfsProperties,
+    Written,
+)
 from azfuse.rest.wire import FileAttributes, time_of_etag
 
 #: Directories of which it is remembered since when they have had the same entries.
@@ -38,7 +44,8 @@ class Facts:
     """What the share said of one entry, and when it was asked.
 
     `name` is the name on the share, in the share's letter case. Times are Unix
-    nanoseconds. `metadata` is None where the answer did not carry it (listings).
+    nanoseconds. `metadata` is None where the answer did not carry it (listings), and so is
+    `nfs`, which SMB shares never have.
     `asked` is the monotonic time at which the request was sent: an answer speaks
     for no later moment.
     """
@@ -59,6 +66,7 @@ class Facts:
     lease_state: str | None = None
     #: When the share was first asked and showed the same ETag, if that was before `asked`.
     since: float | None = None
+    nfs: NfsProperties | None = None
 
     @classmethod
     def of_entry(cls, entry: DirectoryEntry, asked: float) -> "Facts":
@@ -101,6 +109,7 @@ class Facts:
             metadata=properties.metadata,
             asked=asked,
             lease_state=properties.lease.state if isinstance(properties, FileProperties) else None,
+            nfs=_newer(None, properties.nfs),
         )
 
     @property
@@ -113,6 +122,8 @@ class Facts:
         self.since = earlier.asked if earlier.since is None else earlier.since
         if self.metadata is None:
             self.metadata = earlier.metadata
+        if self.nfs is None:
+            self.nfs = earlier.nfs
 
     def after(self, written: Written, asked: float, **changes: object) -> "Facts":
         """Return the facts as they are once *written* was answered to a change of ours.
@@ -129,6 +140,7 @@ class Facts:
             permission_key=smb.permission_key or self.permission_key,
             file_id=self.file_id if smb.file_id is None else smb.file_id,
             since=None,
+            nfs=_newer(self.nfs, written.nfs),
         )
         if newer:
             moment = time_of_etag(written.etag)
@@ -140,6 +152,24 @@ class Facts:
 
 def _first(value: int | None, otherwise: int) -> int:
     return otherwise if value is None else value
+
+
+def _newer(known: NfsProperties | None, answered: NfsProperties) -> NfsProperties | None:
+    """Return what is known of an entry once something was *answered*, maybe in part."""
+    if known is None:
+        return answered if answered.mode is not None else None
+    if answered == _NOTHING:
+        return known
+    return NfsProperties(
+        mode=known.mode if answered.mode is None else answered.mode,
+        owner=known.owner if answered.owner is None else answered.owner,
+        group=known.group if answered.group is None else answered.group,
+        file_type=answered.file_type or known.file_type,
+        link_count=known.link_count if answered.link_count is None else answered.link_count,
+    )
+
+
+_NOTHING: Final = NfsProperties()
 
 
 def _order(etag: str | None) -> int:

@@ -7,6 +7,7 @@ from azfuse.emulator import clock, entries, files
 from azfuse.emulator.errors import Refusal, bad_header
 from azfuse.emulator.leases import act_on_file, check_file, lease_id
 from azfuse.emulator.properties import (
+    KIND_NAMES,
     Headers,
     check_md5_header,
     content_headers,
@@ -166,20 +167,21 @@ def refuse_read_only(node: Node) -> None:
 
 
 async def get_file_properties(service: Service, request: Request) -> Response:
-    """Get File Properties: every header of the file, no body."""
+    """Get File Properties: every header of the file, or link, no body."""
     given = lease_id(request.headers, "x-ms-lease-id")
-    place, node = service.file(request)
+    place, node = service.file_or_link(request)
     check_file(node, given, writing=False)
     headers = [
         *all_headers(request, place, node, partial=False),
-        *_file_type(request, place),
+        *_file_type(place, node),
     ]
     return Response(200, headers, length=node.size)
 
 
-def _file_type(request: Request, place: Place) -> Headers:
-    if place.share.is_nfs and request.version >= "2019-02-02":
-        return [("x-ms-file-file-type", "Regular")]
+def _file_type(place: Place, node: Node) -> Headers:
+    # No version older than NFS shares over REST comes this far.
+    if place.share.is_nfs:
+        return [("x-ms-file-file-type", KIND_NAMES[Kind(node.kind)])]
     return []
 
 
@@ -207,7 +209,9 @@ async def set_file_properties(service: Service, request: Request) -> Response:
     if headers is None and size is None:
         # Only a resize keeps the content headers; properties alone clear them (recorded twice).
         headers = json.dumps({})
-    place, node = service.file(request)
+    place, node = service.file_or_link(request)
+    if size is not None and node.kind == Kind.SYMLINK:
+        raise Refusal(ErrorCode.RESOURCE_TYPE_MISMATCH)
     store, share = service.store, place.share
     columns = set_columns(store, request, share, node)
     check_file(node, given, writing=True)

@@ -11,11 +11,7 @@ from azfuse.emulator.request import Request, Response
 from azfuse.emulator.rows import Kind, Place
 from azfuse.emulator.service import Service
 from azfuse.rest.errors import ErrorCode
-
-#: Most names of one file (reference, section 5).
-MAX_LINKS = 178
-#: Longest text of a symbolic link, in bytes.
-MAX_LINK_TEXT = 2048
+from azfuse.rest.wire import MAX_LINK_TEXT, MAX_LINKS
 
 
 def _place_for_link(service: Service, request: Request) -> Place:

@@ -46,7 +46,7 @@ _SAS_HEADERS: Final = {
     "rscl": "Content-Language",
     "rsct": "Content-Type",
 }
-_KIND_NAMES: Final = {
+KIND_NAMES: Final = {
     Kind.DIRECTORY: "Directory", Kind.FILE: "Regular", Kind.SYMLINK: "SymLink",
 }  # fmt: skip
 _MODE: Final = re.compile(r"0?[0-7]{3,4}", re.ASCII)
@@ -277,7 +277,7 @@ def system_headers(
         ("x-ms-group", str(node.gid)),
     ]
     if file_type:
-        headers.append(("x-ms-file-file-type", _KIND_NAMES[Kind(node.kind)]))
+        headers.append(("x-ms-file-file-type", KIND_NAMES[Kind(node.kind)]))
     if links:
         headers.append(("x-ms-link-count", str(node.links)))
     return headers

@@ -142,6 +142,13 @@ class Service:
         """Return the file a request names."""
         return self.entry(request, Kind.FILE)
 
+    def file_or_link(self, request: Request) -> tuple[Place, Node]:
+        """Return the file, or the symbolic link of an NFS share, that a request names."""
+        place = self.place(request)
+        if place.node is None or place.node.kind == Kind.DIRECTORY:
+            raise Refusal(ErrorCode.RESOURCE_NOT_FOUND)
+        return place, place.node
+
     def directory(self, request: Request) -> tuple[Place, Node]:
         """Return the directory a request names."""
         return self.entry(request, Kind.DIRECTORY)

@@ -216,10 +216,13 @@ class Directories:
                 last_write_time=inode.mtime,
                 change_time=inode.ctime,
             )
+        smb, nfs = tree.dialect.settings(inode.posix, smb)
         await tree.settled(inode)
         asked = tree.clock()
         try:
-            written = await tree.directory.create_directory(inode.path, smb=smb, metadata=metadata)
+            written = await tree.directory.create_directory(
+                inode.path, smb=smb, nfs=nfs, metadata=metadata
+            )
         except ServiceError as error:
             if error.code != ErrorCode.RESOURCE_ALREADY_EXISTS or not join:
                 raise

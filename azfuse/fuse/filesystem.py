@@ -296,7 +296,7 @@ class FileSystem(Operations):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leases.give_back_all)
             for inode in list(self.tree.table):
-                if inode.hidden and inode.facts is not None:
+                if inode.scrap is not None and inode.facts is not None:
                     nursery.start_soon(self.namespace.discard_hidden, inode)
 
     async def _drain_patiently(self) -> list[Failure]:

@@ -59,12 +59,13 @@ class FileHandle:
 class DirectoryHandle:
     """What one opendir(3) needs to remember.
 
-    `entries` is the directory as it was when reading began; positions in it stay
-    valid while entries come and go. `snapshots` is the same of the directory of snapshots.
+    `entries`, each with its name, is the directory as it was when reading began; positions
+    in it stay valid while entries come and go. `snapshots` is the same of the directory of
+    snapshots.
     """
 
     inode: Inode
-    entries: Sequence[Inode] | None = field(default=None)
+    entries: Sequence[tuple[Inode, str]] | None = field(default=None)
     snapshots: Sequence[str] | None = field(default=None)
 
 

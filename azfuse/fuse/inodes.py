@@ -6,6 +6,7 @@ import math
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,16 +32,17 @@ class Inode:
     """One entry of the share, or one that will be.
 
     `facts` is None while the entry exists only here. `posix`, `mtime`, `ctime`
-    (nanoseconds) are what programs see. `parent` and `name` say where it is now;
-    `gone` is set when that place was deleted or taken by something else.
+    (nanoseconds) are what programs see. `parent` and `name` say where it is now, the
+    one of its places that requests go to where it has several (hard links);
+    `gone` is set when the last of them was deleted or taken by something else.
     """
 
     __slots__ = (
         "aliases", "atime", "attributes_pending", "changed_at", "children", "ctime",
         "doubted_at", "entries_seen", "facts", "file", "file_id", "fresh", "gone", "handles",
         "heads", "heads_since", "hidden", "lease_id", "link_etag", "link_target", "lookups",
-        "mtime", "mtime_pinned", "name", "number", "parent", "posix", "told_size", "vouched",
-        "writers", "xattrs",
+        "mtime", "mtime_pinned", "name", "number", "other_names", "parent", "posix", "scrap",
+        "told_size", "vouched", "writers", "xattrs",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,10 @@ class Inode:
         self.gone = False
         #: Unlinked while open: lives on under a hidden name.
         self.hidden = False
+        #: The hidden name, in the mount's root, to be removed at the last close.
+        self.scrap: str | None = None
+        #: Further places, each a directory and a name in it, that are known.
+        self.other_names: tuple[Place, ...] = ()
         self.link_target: bytes | None = None
         #: ETag of the content that `link_target` was read from, or found to be no link.
         self.link_etag: str | None = None
@@ -106,6 +112,34 @@ class Inode:
         return self.gone or self.hidden
 
     @property
+    def place(self) -> "Place":
+        """The place that requests go to."""
+        return self.parent, self.name
+
+    @property
+    def has_more_links(self) -> bool:
+        """True if the share has more than one name for the file, known here or not."""
+        nfs = self.facts.nfs if self.facts is not None else None
+        return nfs is not None and (nfs.link_count or 0) > 1
+
+    @property
+    def links(self) -> int:
+        """How many names programs see (`st_nlink`)."""
+        if self.is_directory:
+            return 2
+        nfs = self.facts.nfs if self.facts is not None else None
+        if nfs is None or nfs.link_count is None:
+            return int(not self.unlinked)
+        return max(0, nfs.link_count - (self.scrap is not None))
+
+    def lose_link(self) -> None:
+        """Note that the share has one name less."""
+        facts = self.facts
+        if facts is not None and facts.nfs is not None and facts.nfs.link_count:
+            nfs = replace(facts.nfs, link_count=facts.nfs.link_count - 1)
+            self.facts = replace(facts, nfs=nfs)
+
+    @property
     def is_local(self) -> bool:
         """True while the entry was not created on the share."""
         return self.facts is None
@@ -142,6 +176,10 @@ class Inode:
         while node is not None:
             yield node
             node = node.parent
+
+
+#: A directory and a name in it. Only the root of the mount has no directory.
+Place = tuple[Inode | None, str]
 
 
 class InodeTable:

@@ -14,8 +14,8 @@ from cachetools import LRUCache
 
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.metadata import Facts, Listing, ListingCache
-from azfuse.fuse import names
-from azfuse.fuse.inodes import Inode, InodeTable
+from azfuse.fuse.dialect import Dialect, SmbDialect
+from azfuse.fuse.inodes import Inode, InodeTable, Place
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
@@ -51,10 +51,9 @@ class Knowledge:
         *live* is the table of the share itself, where this is one of its snapshots.
         """
         self.settings = settings
-        self.posix = PosixPolicy(settings)
-        self.case_sensitive = False
+        self.dialect: Dialect = SmbDialect(settings)
         self.clock = clock
-        self.trust = Trust(settings, self.posix, clock)
+        self.trust = Trust(settings, self.dialect, clock)
         self.kernel = kernel
         #: Told of every refusal of a change to an inode; says if its lease was lost.
         self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
@@ -75,6 +74,15 @@ class Knowledge:
             else live.beside(root, settings.snapshot or "")
         )
 
+    def speak(self, dialect: Dialect) -> None:
+        """Go by *dialect* from now on. The first thing to do, with nothing known but the root."""
+        self.dialect = self.trust.dialect = dialect
+
+    @property
+    def posix(self) -> PosixPolicy:
+        """What modes and owners become on the share."""
+        return self.dialect.posix
+
     @property
     def root(self) -> Inode:
         """The root of the mount."""
@@ -83,7 +91,7 @@ class Knowledge:
     def key(self, name: str) -> str:
         """Return the text under which equal names of one directory are equal."""
         # The same text is a key of the listing and of the known children.
-        return sys.intern(name if self.case_sensitive else names.fold(name))
+        return sys.intern(self.dialect.key(name))
 
     # -- what the share says ------------------------------------------------------------
 
@@ -159,36 +167,74 @@ class Knowledge:
     # -- names --------------------------------------------------------------------------
 
     def attach(self, inode: Inode, parent: Inode, name: str) -> None:
-        """Put *inode* into the tree as the entry *name* of *parent*."""
+        """Put *inode* into the tree as the entry *name* of *parent*, where requests now go to.
+
+        Where it was it stays as well, unless it was detached.
+        """
+        if (parent, name) != inode.place:
+            inode.other_names = tuple(
+                place
+                for place in (inode.place, *inode.other_names)
+                if place != (parent, name) and self._is_at(inode, place)
+            )
         inode.parent, inode.name = parent, name
         parent.children[self.key(name)] = inode
 
+    def prefer(self, inode: Inode, parent: Inode | None, name: str) -> None:
+        """Have requests about a file with several names go to this one, if it is one."""
+        if inode.other_names and parent is not None and self._is_at(inode, (parent, name)):
+            self.attach(inode, parent, name)
+
+    def _is_at(self, inode: Inode, place: Place) -> bool:
+        parent, name = place
+        return parent is not None and parent.children.get(self.key(name)) is inode
+
+    def shows(self, directory: Inode, inode: Inode, name: str) -> bool:
+        """Say whether *inode*, listed as *name* in *directory*, is still to be shown there."""
+        if inode.other_names:
+            return self._is_at(inode, (directory, name))
+        return not inode.unlinked
+
     def detach(self, inode: Inode) -> None:
-        """Take *inode* out of its directory; it keeps saying where it was."""
-        parent = inode.parent
-        if parent is not None and parent.children.get(self.key(inode.name)) is inode:
-            del parent.children[self.key(inode.name)]
+        """Take *inode* out of its directories; it keeps saying where it was."""
+        for parent, name in (inode.place, *inode.other_names):
+            if parent is not None and parent.children.get(self.key(name)) is inode:
+                del parent.children[self.key(name)]
+        inode.other_names = ()
 
     def vanish(self, inode: Inode) -> None:
-        """Note that we took *inode* away from where it was."""
-        self.detach(inode)
-        self.table.lost_file_id(inode)
-        inode.gone = True
-        if inode.parent is not None:
-            self._touch(inode.parent, inode.name)
-            listing = self._listings.get(inode.parent)
+        """Note that we took *inode* away from where it was; it may have other names."""
+        (parent, name), others = inode.place, inode.other_names
+        if parent is not None:
+            if parent.children.get(self.key(name)) is inode:
+                del parent.children[self.key(name)]
+            self._touch(parent, name)
+            listing = self._listings.get(parent)
             if listing is not None:
-                facts = listing.entries.get(self.key(inode.name))
+                facts = listing.entries.get(self.key(name))
                 if facts is not None and facts.file_id == inode.file_id:
-                    del listing.entries[self.key(inode.name)]
+                    del listing.entries[self.key(name)]
+        if others:
+            (inode.parent, inode.name), *rest = others
+            inode.other_names = tuple(rest)
+            return
+        inode.gone = True
+        if not inode.has_more_links:
+            self.table.lost_file_id(inode)
         self._listings.drop(inode)
 
-    def lost(self, inode: Inode) -> None:
-        """Note that somebody else took *inode* away from where it was."""
+    def lost(self, inode: Inode, place: Place | None = None) -> None:
+        """Note that somebody else took *inode* away from *place*, or from where it was."""
+        if place is not None:
+            self.prefer(inode, *place)
+            if inode.place != place:
+                return  # it is known to be elsewhere
         if inode.parent is not None and not inode.gone:
-            self.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+            self.kernel.forget_name(inode.parent, self.dialect.to_linux(inode.name))
             self.kernel.forget_attributes(inode)
         self.vanish(inode)
+        if inode.gone:
+            inode.lose_link()
 
     # -- listings -----------------------------------------------------------------------
 
@@ -197,7 +243,7 @@ class Knowledge:
         listing = self._listings.get(parent)
         if listing is None:
             return 0.0
-        self._missing[parent, self.key(name)] = names.to_linux(name)
+        self._missing[parent, self.key(name)] = self.dialect.to_linux(name)
         return max(0.0, listing.expires - self.clock())
 
     def appeared(self, parent: Inode, found: Mapping[str, Facts]) -> None:
@@ -263,13 +309,16 @@ class Knowledge:
             directory.ctime = max(facts.change_time, kept[2])
 
     def entered(self, inode: Inode) -> None:
-        """Note in the parent's listing that *inode* is on the share now."""
+        """Note in the listings of its directories that *inode* is on the share now."""
         if inode.parent is None or inode.facts is None or inode.hidden:
             return
-        self._touch(inode.parent, inode.name)
-        listing = self._listings.get(inode.parent)
-        if listing is not None:
-            listing.entries[self.key(inode.name)] = inode.facts
+        for parent, name in (inode.place, *inode.other_names):
+            if parent is None:
+                continue
+            self._touch(parent, name)
+            listing = self._listings.get(parent)
+            if listing is not None:
+                listing.entries[self.key(name)] = _under(inode.facts, name)
 
     def _touch(self, parent: Inode, name: str) -> None:
         if parent in self._touched:
@@ -280,6 +329,11 @@ class Knowledge:
         for key in self._touched[parent]:
             child = parent.children.get(key)
             if child is not None and child.facts is not None:
-                found[key] = child.facts
+                found[key] = _under(child.facts, child.name if self.key(child.name) == key else key)
             elif child is None:
                 found.pop(key, None)
+
+
+def _under(facts: Facts, name: str) -> Facts:
+    """Return the facts of a file as a listing has them that shows it as *name*."""
+    return facts if facts.name == name else replace(facts, name=name)

@@ -11,11 +11,12 @@ from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, Place
 from azfuse.fuse.leases import Leases
+from azfuse.fuse.links import make_hard_link, make_symlink
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, leased
-from azfuse.fuse.removal import Removal, has_record
+from azfuse.fuse.removal import Removal, has_record, path_of
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Written
@@ -68,17 +69,20 @@ class Namespace(Removal):
         self, parent: Inode, name: str, mode: int, rdev: int, uid: int, gid: int
     ) -> Inode:
         """Make a regular file, FIFO, socket or device node on the share."""
-        if self._tree.posix.fixed and not stat.S_ISREG(mode):
-            raise OSError(errno.EPERM, "posix=off cannot hold special files")
+        self._tree.dialect.check_type(mode)
         await self._must_be_free(parent, name)
         inode = self._new(parent, name, mode, uid, gid, rdev)
         return await self._create_now(inode, b"")
 
     async def symlink(self, parent: Inode, name: str, target: bytes, uid: int, gid: int) -> Inode:
-        """Make a symbolic link: a file in the form of the Linux SMB client."""
-        content = symlinks.encode(target)
+        """Make a symbolic link; on SMB shares, a file in the form of the Linux SMB client."""
+        native = self._tree.dialect.native_links
+        content = b"" if native else symlinks.encode(target)
         await self._must_be_free(parent, name)
         inode = self._new(parent, name, stat.S_IFLNK | 0o777, uid, gid)
+        if native:
+            await make_symlink(self._tree, inode, target)
+            return self._placed(inode)
         inode.link_target = target
         return await self._create_now(inode, content)
 
@@ -113,6 +117,7 @@ class Namespace(Removal):
         await tree.on_share(parent)
         path = inode.path
         inode.parent, inode.name, inode.hidden = tree.root, self._hidden_name(), True
+        inode.scrap = inode.name
         try:
             await self._create_whole(inode, content)
             asked = tree.clock()
@@ -126,7 +131,7 @@ class Namespace(Removal):
         except BaseException:
             await self.discard_hidden(inode)
             raise
-        inode.parent, inode.name, inode.hidden = parent, name, False
+        inode.parent, inode.name, inode.hidden, inode.scrap = parent, name, False, None
         changed(tree, inode, written, asked, name=name)
 
     async def mkdir(self, parent: Inode, name: str, mode: int, uid: int, gid: int) -> Inode:
@@ -177,6 +182,18 @@ class Namespace(Removal):
         if len(parent.path) + 1 + len(name) > MAX_PATH:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
+    async def link(self, inode: Inode, parent: Inode, name: str) -> None:
+        """Give a file one more name (link(2))."""
+        if inode.is_directory or not self._tree.dialect.native_links:
+            raise PermissionError(errno.EPERM, "only files of NFS shares have hard links")
+        await self._must_be_free(parent, name)
+        if inode.unlinked:
+            raise FileNotFoundError(errno.ENOENT, "the file has no name any more")
+        if inode.is_local and inode.file is not None:
+            await self._writeback.flush(inode.file)
+        await make_hard_link(self._tree, inode, parent, name)
+        self._tree.changed(parent, self._now())
+
     # -- renaming -----------------------------------------------------------------------
 
     async def rename(
@@ -191,13 +208,17 @@ class Namespace(Removal):
         if source is None:
             raise FileNotFoundError(errno.ENOENT, "no such entry")
         if target is source:
-            if source.name == new_name and new_parent is source.parent:
-                return
+            same = source.name == new_name and new_parent is source.parent
+            if same or tree.dialect.case_sensitive:
+                return  # nothing is to be done either where both are names of one file
             target = None  # another letter case of the same name
         if target is not None:
             if flags & _RENAME_NOREPLACE:
                 raise FileExistsError(errno.EEXIST, "the target exists")
             _check_types(source, target)
+            await self._part(target, (new_parent, new_name))
+        tree.prefer(source, parent, name)
+        origin = source.place
         await self._ready_to_move(source, target)
         kept = target is not None and has_record(target)
         async with self._quiet(source, target):
@@ -207,7 +228,7 @@ class Namespace(Removal):
                 # An open target goes in two steps: between them only the journal has it.
                 leaving = target if target is not None and not target.handles else None
                 async with self._leaving(leaving):
-                    await self._replace(source, target, new_parent, new_name)
+                    await self._replace(source, origin, target, new_parent, new_name)
         for file in self._below(source):
             kept = kept or file.record is not None
             self._writeback.renote(file)
@@ -218,13 +239,21 @@ class Namespace(Removal):
         tree.changed(new_parent, now)
 
     async def _replace(
-        self, source: Inode, target: Inode | None, new_parent: Inode, new_name: str
+        self,
+        source: Inode,
+        origin: Place,
+        target: Inode | None,
+        new_parent: Inode,
+        new_name: str,
     ) -> None:
-        """Move *source* on the share, to where *target* is if there is one."""
+        """Move *source* on the share from *origin* to where *target* is, if there is one."""
         name_of_target = target.name if target is not None else ""
-        replace = await self._make_room(target)
+        place = (new_parent, new_name)
+        if target is not None and not target.other_names:
+            place = (new_parent, target.name)
+        replace = await self._make_room(target, place)
         try:
-            await self._move(source, target, new_parent, new_name, replace=replace)
+            await self._move(source, origin, target, place, new_name, replace=replace)
         except BaseException:
             if target is not None and target.hidden:
                 await self._show_again(target, new_parent, name_of_target)
@@ -253,37 +282,38 @@ class Namespace(Removal):
         self._tree.attach(source, new_parent, new_name)
         source.ctime = self._now() // 100 * 100
 
-    async def _make_room(self, target: Inode | None) -> bool:
+    async def _make_room(self, target: Inode | None, place: Place) -> bool:
         """Prepare for *target* to be replaced; say whether the service is to replace it."""
         if target is None:
             return False
         if target.is_directory:
             await self._remove_directory(target)
             return False
-        if target.handles:
-            await self._hide(target)
+        if target.handles and not target.other_names:
+            await self._hide(target, place)
             return False
         return not target.is_local  # what was not uploaded yet goes when its place is taken
 
     async def _move(
         self,
         source: Inode,
+        origin: Place,
         target: Inode | None,
-        new_parent: Inode,
+        place: tuple[Inode, str],
         new_name: str,
         *,
         replace: bool,
     ) -> None:
-        tree = self._tree
+        tree, new_parent = self._tree, place[0]
         await tree.on_share(new_parent)
-        path = f"{new_parent.path}/{new_name}" if new_parent.path else new_name
+        path = path_of((new_parent, new_name))
         call = tree.directory.rename_directory if source.is_directory else tree.file.rename_file
         asked = tree.clock()
 
         async def move(lease_id: str | None) -> Written:
             async def over(target_lease_id: str | None) -> Written:
                 return await call(
-                    source.path,
+                    path_of(origin),
                     path,
                     replace_if_exists=replace,
                     ignore_read_only=replace,
@@ -294,14 +324,15 @@ class Namespace(Removal):
 
             return await (leased(tree, target, over) if target and replace else over(None))
 
-        replaced = None
+        freed = None
         try:
             with tree.moving(source):
                 await self._leases.moving(source, path)
                 written = await leased(tree, source, move)
                 if target is not None and not target.unlinked:
-                    replaced = target
-                    self._removed(target)
+                    freed = target if replace and not target.has_more_links else None
+                    self._removed(target, place)
+                tree.prefer(source, *origin)
                 tree.vanish(source)
                 source.gone = False
                 tree.attach(source, new_parent, new_name)
@@ -310,8 +341,8 @@ class Namespace(Removal):
             if error.code in NOT_FOUND:
                 tree.drop_listing(source.parent, new_parent)
             raise
-        if replaced is not None and replace:
-            await self._leases.deleted(replaced)
+        if freed is not None:
+            await self._leases.deleted(freed)
         await self._leases.moved(source)
         changed(tree, source, written, asked, name=new_name)
         source.ctime = max(source.ctime, source.facts.change_time if source.facts else 0)

@@ -16,7 +16,7 @@ import pyfuse3
 from pyfuse3 import FileHandleT, FileInfo, FileNameT, FlagT, InodeT, ModeT, RequestContext
 
 from azfuse.cache.counters import CallCounters
-from azfuse.fuse import names, stateattrs
+from azfuse.fuse import stateattrs
 from azfuse.fuse.attributes import entry_attributes, missing_entry
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND, handler
@@ -66,7 +66,8 @@ class Operations(pyfuse3.Operations):
         parent = self.tree.table[parent_inode]
         if parent is self.snapshots.directory:
             return await self._snapshot(name)
-        view, share_name = self.snapshots.view_of(parent), names.to_share(name)
+        view = self.snapshots.view_of(parent)
+        share_name = view.tree.dialect.to_share(name)
         began = self.tree.clock()
         inode = await view.tree.lookup(parent, share_name)
         if inode is None:
@@ -129,10 +130,12 @@ class Operations(pyfuse3.Operations):
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
         """Give the target of a symbolic link."""
         node = self.tree.table[inode]
-        await self.snapshots.view_of(node).tree.refresh(node)
-        if node.link_target is None:
+        tree = self.snapshots.view_of(node).tree
+        await tree.refresh(node)
+        target = await tree.dialect.read_link(tree.file, node)
+        if target is None:
             raise OSError(errno.EINVAL, "not a symbolic link")
-        return FileNameT(node.link_target)
+        return FileNameT(target)
 
     @handler
     async def access(self, inode: InodeT, mode: ModeT, ctx: RequestContext) -> bool:
@@ -181,9 +184,11 @@ class Operations(pyfuse3.Operations):
         new_name: FileNameT,
         ctx: RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Refuse hard links as link(2) says for file systems that have none."""
-        self._changeable(new_parent_inode)
-        raise OSError(errno.EPERM, "SMB shares have no hard links")
+        """Give a file one more name (link(2))."""
+        node = self._changeable(inode)
+        parent, share_name = await self._place(new_parent_inode, new_name)
+        await self.namespace.link(node, parent, share_name)
+        return self._entry(node, share_name)
 
     @handler
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
@@ -282,7 +287,7 @@ class Operations(pyfuse3.Operations):
         view = self.snapshots.view_of(inode)
         if not view.files.released(handle):
             return
-        if inode.hidden:
+        if inode.hidden or inode.scrap is not None:
             # Nobody waits for a release, and an unmount goes on without its answer.
             self.start_errand(self.namespace.discard_hidden, inode)
         else:
@@ -307,11 +312,13 @@ class Operations(pyfuse3.Operations):
             handle.entries = await self._entries(handle.inode)
         view = self.snapshots.view_of(handle.inode)
         for position in range(start_id, len(handle.entries)):
-            inode = handle.entries[position]
+            inode, listed = handle.entries[position]
             dots = position < len(_DOTS)
-            if inode.unlinked and not dots:
+            if not dots and not view.tree.shows(handle.inode, inode, listed):
                 continue
-            name = _DOTS[position] if dots else names.to_linux(inode.name)
+            # What was renamed since then has its new name.
+            share_name = listed if inode.other_names else inode.name
+            name = _DOTS[position] if dots else view.tree.dialect.to_linux(share_name)
             attributes = self._attributes(inode, view)
             if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
                 return
@@ -333,14 +340,18 @@ class Operations(pyfuse3.Operations):
                 root = self.snapshots.root_of(name.decode())
                 self._referenced(root, root.number, self.snapshots.view_of(root))
 
-    async def _entries(self, directory: Inode) -> list[Inode]:
+    async def _entries(self, directory: Inode) -> list[tuple[Inode, str]]:
         """Return `.` and `..`, what the share lists, and what is still only here."""
         tree = self.snapshots.view_of(directory).tree
         listing = await tree.listed(directory)
-        inodes = await tree.adopt_all(directory, list(listing.entries.values()))
-        known = set(map(id, inodes))
-        local = [i for i in directory.children.values() if i.is_local and id(i) not in known]
-        return [directory, directory.parent or directory, *inodes, *local]
+        found = await tree.adopt_all(directory, list(listing.entries.values()))
+        known = {id(inode) for inode, _ in found}
+        local = [
+            (inode, inode.name)
+            for inode in directory.children.values()
+            if inode.is_local and id(inode) not in known
+        ]
+        return [(directory, "."), (directory.parent or directory, ".."), *found, *local]
 
     @handler
     async def releasedir(self, fh: FileHandleT) -> None:
@@ -405,11 +416,12 @@ class Operations(pyfuse3.Operations):
         """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
         view = self.snapshots.view_of(inode)
         entry = self._attributes(inode, view)
-        if asked_name != inode.name and not inode.unlinked:
+        dialect = view.tree.dialect
+        if asked_name != inode.name and not (dialect.case_sensitive or inode.unlinked):
             # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
             # which gives the true one.
             if not inode.aliases and inode.parent is not None:
-                self.tree.kernel.forget_name(inode.parent, names.to_linux(inode.name))
+                self.tree.kernel.forget_name(inode.parent, dialect.to_linux(inode.name))
             entry.st_ino = InodeT(view.tree.table.alias(inode, asked_name))
             entry.entry_timeout = entry.attr_timeout = 0
         self._referenced(inode, entry.st_ino, view)
@@ -438,7 +450,7 @@ class Operations(pyfuse3.Operations):
 
     async def _place(self, parent: InodeT, name: FileNameT) -> tuple[Inode, str]:
         """Return the directory and the name on the share of an entry that is to change."""
-        directory, share_name = self._changeable(parent), names.to_share(name)
+        directory, share_name = self._changeable(parent), self.tree.dialect.to_share(name)
         if await self.snapshots.shown_as(directory, name):
             raise OSError(errno.EBUSY, "the directory of snapshots stays where it is")
         return directory, share_name

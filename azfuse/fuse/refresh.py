@@ -16,7 +16,6 @@ from typing import Final
 import trio
 
 from azfuse.cache.blocks import BlockCache
-from azfuse.fuse import names
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.tree import Tree
 
@@ -67,7 +66,7 @@ class Refresher:
         node = self._tree.root
         for part in filter(None, os.fsencode(path).split(b"/")):
             try:
-                child = node.children.get(self._tree.key(names.to_share(part)))
+                child = node.children.get(self._tree.key(self._tree.dialect.to_share(part)))
             except OSError:  # a name that no share can hold
                 child = None
             if child is None:

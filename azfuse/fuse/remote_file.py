@@ -69,13 +69,15 @@ class InodeFile:
 
     async def read_into(self, buffer: memoryview, offset: int) -> tuple[Facts, int]:
         """Get File. Raises OSError(ESTALE) where another file has taken the place."""
-        asked = self._tree.clock()
+        asked, place = self._tree.clock(), self._inode.place
         properties, received = await self._at_path(
             lambda path: self._tree.file.read_file_into(path, buffer, offset=offset)
         )
         inode = self._inode
         if properties.smb.file_id not in {inode.file_id, None}:
-            self._tree.lost(inode)
+            self._tree.lost(inode, place)
+            if not inode.gone:
+                return await self.read_into(buffer, offset)  # it has another name
             raise OSError(errno.ESTALE, "another file has taken this one's place on the share")
         facts = Facts.of_properties(inode.name, properties, asked)
         # A copy: the reader needs to see what this answer said, not what was known beside.
@@ -95,16 +97,25 @@ class InodeFile:
             inode.attributes_pending = True
         else:
             inode.attributes_pending = False
-        smb = SmbSettings(
-            attributes=attributes,
-            creation_time=self._creation_time,
-            last_write_time=inode.mtime,
-            change_time=inode.ctime,
+        smb, nfs = tree.dialect.settings(
+            inode.posix,
+            SmbSettings(
+                attributes=attributes,
+                creation_time=self._creation_time,
+                last_write_time=inode.mtime,
+                change_time=inode.ctime,
+            ),
         )
         asked = tree.clock()
         await tree.settled(inode)
         written = await tree.file.create_file(
-            inode.path, size, body=body, body_length=body_length, smb=smb, metadata=metadata
+            inode.path,
+            size,
+            body=body,
+            body_length=body_length,
+            smb=smb,
+            nfs=nfs,
+            metadata=metadata,
         )
         self.created(written, size, attributes, metadata, asked)
         return written.etag
@@ -318,13 +329,14 @@ async def send_posix(tree: Tree, inode: Inode, *, mtime: int | None) -> None:
         inode.posix, facts = posix, inode.facts or facts
         attributes, metadata = tree.posix.encode(posix, facts.attributes, facts.metadata or {})
     smb = SmbSettings(attributes=attributes, last_write_time=mtime)
+    native = tree.dialect.differs(posix, facts)
     wants_smb = attributes != facts.attributes or mtime is not None
     if metadata != dict(facts.metadata or {}):
         if wants_smb and await _set_both(tree, inode, smb, metadata):
             return
         await set_metadata(tree, inode, metadata)
         facts = inode.facts or facts
-    if attributes != facts.attributes or mtime is not None:
+    if native or attributes != facts.attributes or mtime is not None:
         await set_smb(tree, inode, smb)
 
 
@@ -364,16 +376,19 @@ async def _set_both(tree: Tree, inode: Inode, smb: SmbSettings, metadata: dict[s
 
 
 async def set_smb(tree: Tree, inode: Inode, smb: SmbSettings) -> None:
-    """Set File or Directory Properties of *inode*."""
+    """Set File or Directory Properties of *inode*, with what the dialect adds to them."""
     asked = tree.clock()
     await tree.settled(inode)
+    smb, nfs = tree.dialect.settings(inode.posix, smb)
     if inode.is_directory:
-        written = await tree.directory.set_directory_properties(inode.path, smb=smb)
+        written = await tree.directory.set_directory_properties(inode.path, smb=smb, nfs=nfs)
     else:
         written = await leased(
             tree,
             inode,
-            lambda lease_id: tree.file.set_file_properties(inode.path, smb=smb, lease_id=lease_id),
+            lambda lease_id: tree.file.set_file_properties(
+                inode.path, smb=smb, nfs=nfs, lease_id=lease_id
+            ),
         )
     changed(tree, inode, written, asked)
 

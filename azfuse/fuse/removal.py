@@ -11,7 +11,7 @@ import trio
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, Place
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
@@ -48,51 +48,86 @@ class Removal:
             raise FileNotFoundError(errno.ENOENT, "no such entry")
         if inode.is_directory:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
+        place = inode.place if not inode.other_names else (parent, name)
+        await self._part(inode, place)
         kept = has_record(inode)
         async with self._quiet(inode), self._leaving(inode):
             if inode.is_local and not inode.handles:
-                self._removed(inode)  # its upload has failed so far
-            elif inode.handles:
-                await self._hide(inode)
+                self._removed(inode, place)  # its upload has failed so far
+            elif inode.handles and not inode.other_names:
+                await self._hide(inode, place)
             else:
-                await self._delete(inode)
-                self._removed(inode)
+                await self._delete(inode, place)
+                self._removed(inode, place)
+                await self._leases.moved(inode)
         if kept:
             await self._writeback.settled()  # or it would come back after a crash
         self._tree.changed(parent, self._now())
 
-    def _removed(self, inode: Inode) -> None:
+    async def _part(self, inode: Inode, place: Place) -> None:
+        """Prepare a file that has several names for losing the one at *place*.
+
+        What is dirty goes up, for the share has the file still when we may not know a name
+        of it any more. That there is another name is confirmed where the file is open: it
+        would be lost to who has it open if the last one went.
+        """
+        if not inode.has_more_links and not inode.other_names:
+            return
+        if inode.file is not None:
+            await self._writeback.flush(inode.file)
+        while inode.handles and inode.other_names:
+            others = len(inode.other_names)
+            places = (inode.place, *inode.other_names)
+            self._tree.prefer(inode, *next(other for other in places if other != place))
+            try:
+                await self._tree.validate(inode)
+                break
+            except (ServiceError, FileNotFoundError):
+                if len(inode.other_names) >= others:
+                    raise
+        if not inode.other_names:
+            await self._leases.give_back(inode)
+
+    def _removed(self, inode: Inode, place: Place) -> None:
+        self._tree.prefer(inode, *place)
         self._tree.vanish(inode)
+        inode.lose_link()
         inode.ctime = self._now()
-        if inode.file is not None and not inode.handles:
+        inode.changed_at = self._tree.clock()
+        if not inode.gone:
+            self._tree.entered(inode)
+        elif inode.file is not None and not inode.handles:
             self._writeback.forget(inode.file)
         self._writeback.room_made()
 
-    async def _delete(self, inode: Inode) -> None:
+    async def _delete(self, inode: Inode, place: Place) -> None:
+        """Delete the name at *place*."""
         tree = self._tree
         if FileAttributes.READ_ONLY in attributes_of(inode):
             await make_writable(tree, inode)
 
         async def delete(lease_id: str | None) -> None:
-            await tree.file.delete_file(inode.path, lease_id=lease_id)
+            await tree.file.delete_file(path_of(place), lease_id=lease_id)
 
         try:
             await leased(tree, inode, delete)
         except ServiceError as error:
             if error.code in NOT_FOUND:
-                tree.lost(inode)
+                tree.lost(inode, place)
             if error.code != ErrorCode.READ_ONLY_ATTRIBUTE:
                 raise
             # Somebody else made it read-only since we last looked.
             await make_writable(tree, inode)
             await leased(tree, inode, delete)
-        tree.moved_bytes += inode.size
-        await self._leases.deleted(inode)
+        if not inode.has_more_links:
+            tree.moved_bytes += inode.size
+            await self._leases.deleted(inode)
 
-    async def _hide(self, inode: Inode) -> None:
+    async def _hide(self, inode: Inode, place: Place) -> None:
         """Give a file that is open a name that nobody sees, until its last close.
 
-        Costs nothing for a file that did not reach the share.
+        Costs nothing for a file that did not reach the share. One that has other names
+        there, unknown to us, goes on being uploaded, and may come to light again.
         """
         tree = self._tree
         name, root = self._hidden_name(), tree.root
@@ -101,25 +136,31 @@ class Removal:
             target = f"{root.path}/{name}" if root.path else name
             await self._leases.give_back(inode)
             with tree.moving(inode):
-                written = await tree.file.rename_file(inode.path, target, expected_file_id=file_id)
-                self._put_away(inode, name)
+                written = await tree.file.rename_file(
+                    path_of(place), target, expected_file_id=file_id
+                )
+                inode.scrap = name
+                self._put_away(inode, place, name)
         else:
-            self._put_away(inode, name)
+            self._put_away(inode, place, name)
         if inode.file is not None:
-            inode.file.scratch = True
+            inode.file.scratch = not inode.has_more_links
             self._writeback.renote(inode.file)
         if written is not None:
             changed(tree, inode, written, asked)
         inode.ctime = self._now()
 
+    def _put_away(self, inode: Inode, place: Place, name: str) -> None:
+        """Take the name at *place* from *inode*; if that was the last, *name* hides it."""
+        self._tree.prefer(inode, *place)
+        self._tree.vanish(inode)
+        if inode.gone:
+            inode.hidden = True
+            inode.parent, inode.name = self._tree.root, name
+
     def _hidden_name(self) -> str:
         """Make a name below the root that nobody sees, and that is cleared after a crash."""
         return f"{HIDDEN_PREFIX}{self._instance}-{secrets.token_hex(8)}"
-
-    def _put_away(self, inode: Inode, name: str) -> None:
-        self._tree.vanish(inode)
-        inode.hidden = True
-        inode.parent, inode.name = self._tree.root, name
 
     async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
         """Give a hidden file its name back: nothing has taken its place."""
@@ -136,6 +177,7 @@ class Removal:
                     log.warning("%s is removed, though its replacement failed: %s", path, error)
                     return
             inode.hidden = inode.gone = False
+            inode.scrap = None
             if inode.file is not None:
                 inode.file.scratch = False
             tree.attach(inode, parent, name)
@@ -145,15 +187,20 @@ class Removal:
 
     async def discard_hidden(self, inode: Inode) -> None:
         """Forget an inode that was unlinked while open, after its last close."""
-        if inode.file is not None:
+        scrap, inode.scrap = inode.scrap, None
+        if inode.file is not None and not inode.has_more_links:
             self._writeback.forget(inode.file)
-        if not inode.is_local:
+        if scrap is not None:
             try:
-                await self._delete(inode)
+                if inode.file is not None and inode.has_more_links:
+                    await self._writeback.flush(inode.file)
+                await self._delete(inode, (self._tree.root, scrap))
+                inode.lose_link()
+                inode.gone = inode.hidden
             except AzureFilesError as error:
                 if not (isinstance(error, ServiceError) and error.code in NOT_FOUND):
                     log.warning(
-                        "%s is left on the share; the next mount removes it: %s", inode.name, error
+                        "%s is left on the share; the next mount removes it: %s", scrap, error
                     )
         self._writeback.room_made()
         self._tree.forget(inode)
@@ -247,6 +294,12 @@ class Removal:
             path = f"{tree.root.path}/{entry.name}" if tree.root.path else entry.name
             await tree.file.delete_file(path)
             log.info("removed %s, left behind by an earlier mount", entry.name)
+
+
+def path_of(place: Place) -> str:
+    """Return the path on the share of a place, as its directory is called now."""
+    parent, name = place
+    return f"{parent.path}/{name}" if parent is not None and parent.path else name
 
 
 def has_record(inode: Inode) -> bool:

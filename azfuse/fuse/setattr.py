@@ -84,7 +84,7 @@ class Setter:
         if mtime is not None:
             inode.mtime = mtime
         inode.ctime = self._now() // 100 * 100
-        if inode.hidden:
+        if inode.hidden and not inode.has_more_links:
             inode.attributes_pending = True  # and stay so: nobody else will ever see them
             return
         if self._travels_along(inode) and inode.file is not None:

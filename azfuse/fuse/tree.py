@@ -20,6 +20,7 @@ from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode, InodeTable
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.knowledge import Knowledge
+from azfuse.fuse.nfs import dialect_of
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import is_volatile
 from azfuse.rest.directory import Directory
@@ -75,6 +76,8 @@ class Tree(Knowledge):
         """Ask for the root's own attributes. Raises what Get Directory Properties raises."""
         asked = self.clock()
         properties = await self.directory.get_directory_properties(self.root.path)
+        if self.root.is_local:
+            self.speak(dialect_of(properties, self.settings))
         facts = Facts.of_properties(self.root.name, properties, asked)
         self.root.file_id = facts.file_id
         self.apply(self.root, facts)
@@ -92,11 +95,25 @@ class Tree(Knowledge):
         elif inode.parent is None:
             tally.misses += 1
             await self.open_root()
-        elif inode.handles and (inode.hidden or not self._prefers_listing(inode.parent)):
-            tally.misses += 1
-            await self.validate(inode)
-        elif await self._lookup(inode.parent, inode.name, tally) is not inode:
+        else:
+            await self._refresh_entry(inode, inode.parent, tally)
+
+    async def _refresh_entry(self, inode: Inode, parent: Inode, tally: Tally) -> None:
+        others = len(inode.other_names)
+        try:
+            if inode.handles and (inode.hidden or not self._prefers_listing(parent)):
+                tally.misses += 1
+                await self.validate(inode)
+                return
+            if await self._lookup(parent, inode.name, tally) is inode:
+                return
+        except (ServiceError, FileNotFoundError):
+            if inode.unlinked or len(inode.other_names) >= others:
+                raise
+        if inode.unlinked or len(inode.other_names) >= others or inode.parent is None:
             raise FileNotFoundError(2, "no longer on the share")
+        # The name is gone, the file is not: it has another.
+        await self._refresh_entry(inode, inode.parent, tally)
 
     def _prefers_listing(self, parent: Inode) -> bool:
         """Count one more question about an entry of *parent*; say if a listing is cheaper now.
@@ -114,28 +131,30 @@ class Tree(Knowledge):
 
     async def validate(self, inode: Inode) -> None:
         """Ask the share about *inode* itself (one HEAD)."""
+        place = inode.place
         facts = await self._head(inode)
         if facts.file_id != inode.file_id and not inode.is_directory:
-            self.lost(inode)
+            self.lost(inode, place)
             raise FileNotFoundError(2, "replaced on the share")
         self.apply(inode, facts)
 
     async def _head(self, inode: Inode) -> Facts:
         while True:
             await self.settled(inode)
-            path, asked = inode.path, self.clock()
+            asked, place, path = self.clock(), inode.place, inode.path
             try:
                 if inode.is_directory:
                     found = await self.directory.get_directory_properties(path)
                     return Facts.of_properties(inode.name, found, asked)
                 properties = await self.file.get_file_properties(path)
-                return Facts.of_properties(inode.name, properties, asked)
             except ServiceError as error:
                 if error.code in NOT_FOUND and inode.parent is not None:
                     if await self.moved(inode, path):
                         continue
-                    self.lost(inode)
+                    self.lost(inode, place)
                 raise
+            name = place[1] if inode.other_names else inode.name
+            return Facts.of_properties(name, properties, asked)
 
     # -- names --------------------------------------------------------------------------
 
@@ -180,6 +199,7 @@ class Tree(Knowledge):
             return await self.adopt(parent, facts)
         child = parent.children.get(key)
         if child is not None and not child.is_local:
+            self.prefer(child, parent, key)
             self.lost(child)
             return None
         return child
@@ -188,6 +208,7 @@ class Tree(Knowledge):
         """Ask for one entry of a directory, by itself."""
         child = parent.children.get(key)
         if child is not None and not child.is_local:
+            self.prefer(child, parent, key)
             try:
                 facts = await self._head(child)
             except ServiceError as error:
@@ -274,15 +295,19 @@ class Tree(Knowledge):
                 self.apply(inode, await self._head(inode))
         return inode
 
-    async def adopt_all(self, parent: Inode, entries: Iterable[Facts]) -> list[Inode]:
-        """Return the inodes of *entries*, asking side by side where more must be known."""
-        result: list[Inode | None] = []
+    async def adopt_all(self, parent: Inode, entries: Iterable[Facts]) -> list[tuple[Inode, str]]:
+        """Return the inodes of *entries*, each with the name in the listing.
+
+        Where more must be known it is asked for side by side.
+        """
+        result: list[tuple[Inode, str] | None] = []
         limiter = trio.CapacityLimiter(_PROBES_AT_ONCE)
+        asked: set[Inode] = set()  # of a file with several names once
 
         async def probe(position: int, facts: Facts) -> None:
             async with limiter:
                 try:
-                    result[position] = await self.adopt(parent, facts)
+                    result[position] = await self.adopt(parent, facts), facts.name
                 except (ServiceError, FileNotFoundError) as error:
                     log.debug("an entry went away while its directory was read: %s", error)
 
@@ -290,11 +315,12 @@ class Tree(Knowledge):
             for facts in entries:
                 result.append(None)
                 inode = self._attach(parent, facts)
-                if self.trust.needs_probe(inode):
+                if self.trust.needs_probe(inode) and inode not in asked:
+                    asked.add(inode)
                     nursery.start_soon(probe, len(result) - 1, facts)
                 else:
-                    result[-1] = inode
-        return [inode for inode in result if inode is not None]
+                    result[-1] = inode, facts.name
+        return [entry for entry in result if entry is not None]
 
     def _attach(self, parent: Inode, facts: Facts) -> Inode:
         key = self.key(facts.name)
@@ -302,6 +328,7 @@ class Tree(Knowledge):
         if inode is not None and inode.is_local:
             return inode  # made here and about to take the place
         if inode is not None and inode.file_id != facts.file_id:
+            self.prefer(inode, parent, facts.name)
             self.lost(inode)
             inode = None
         if inode is None:
@@ -312,11 +339,14 @@ class Tree(Knowledge):
                 self.table.add(inode)
                 if inode.is_directory:
                     self.recall_times(inode)
-            else:
+            elif inode.is_directory or not self.dialect.native_links:
                 self.detach(inode)  # renamed by somebody else
-            inode.gone = False
+            inode.gone = inode.hidden = False
             self.attach(inode, parent, facts.name)
-        inode.name = facts.name
+        if inode.other_names:
+            self.prefer(inode, parent, facts.name)
+        else:
+            inode.name = facts.name
         if inode.facts is not facts:
             self.apply(inode, facts)
         return inode
@@ -382,8 +412,13 @@ class Tree(Knowledge):
             await self.make_directory(directory)
 
     async def moved(self, inode: Inode, path: str) -> bool:
-        """Say whether *inode* is elsewhere than at *path*, now that renames have settled."""
+        """Say whether *inode*, which is not at *path*, is elsewhere now that renames have settled.
+
+        A name that somebody has taken away is forgotten where there are others.
+        """
         await self.settled(inode)
+        if inode.path == path and inode.other_names:
+            self.lost(inode)
         return inode.path != path
 
 

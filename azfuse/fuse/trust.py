@@ -5,9 +5,8 @@ What is believed here the kernel is told for just as long, so that it asks when 
 
 from collections.abc import Callable
 
-from azfuse.fuse import symlinks
+from azfuse.fuse.dialect import Dialect
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
 
 
@@ -15,10 +14,10 @@ class Trust:
     """Says how long what is known of inodes may be used without asking the share."""
 
     def __init__(
-        self, settings: FileSystemSettings, posix: PosixPolicy, clock: Callable[[], float]
+        self, settings: FileSystemSettings, dialect: Dialect, clock: Callable[[], float]
     ) -> None:
         self._settings = settings
-        self._posix = posix
+        self.dialect = dialect
         self._clock = clock
 
     def attributes_for(self, inode: Inode) -> float:
@@ -36,6 +35,8 @@ class Trust:
         """Return for how many more seconds the kernel may take the name to lead to *inode*."""
         if inode.facts is None or inode.lease_id is not None:
             return self._settings.directories.least
+        if inode.other_names:
+            return 0.0  # what is said of a file vouches for none of its names in particular
         if not self.attributes_for(inode):
             return 0.0  # the question for the name brings the attributes too
         least = self._settings.directories.seconds(inode.facts.unchanged)
@@ -60,15 +61,14 @@ class Trust:
         """Say whether a listing does not tell all of *inode*."""
         if inode.facts is None:
             return False
-        return self.may_be_symlink(inode) or self._posix.needs_metadata(inode.facts)
+        return self.may_be_symlink(inode) or self.dialect.posix.needs_metadata(inode.facts)
 
     def may_be_symlink(self, inode: Inode) -> bool:
         """Say whether *inode* has the size of a symbolic link and was not looked into yet."""
         facts = inode.facts
         return (
             facts is not None
-            and not facts.is_directory
-            and facts.size == symlinks.SIZE
+            and self.dialect.may_be_symlink(facts)
             and inode.link_etag != facts.etag
         )
 

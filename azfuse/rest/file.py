@@ -28,7 +28,6 @@ from azfuse.rest.models import (
     Written,
 )
 from azfuse.rest.ranges import FileRanges, check_body
-from azfuse.rest.reading import FileReading
 from azfuse.rest.resource import MISSING, may_be_renamed, or_none
 from azfuse.rest.wire import MAX_FILE_BYTES
 
@@ -42,7 +41,7 @@ def _check_size(size: int) -> None:
         raise ValueError(f"a file has 0 to {MAX_FILE_BYTES} bytes, not {size}")
 
 
-class File(FileReading, FileRanges, FileLeases, FileLinks, FileHandles):
+class File(FileLinks, FileRanges, FileLeases, FileHandles):
     """Files of a share. Paths are share-relative.
 
     Every method raises ServiceError, ConnectionFailed, ServiceUnavailable and

@@ -18,9 +18,11 @@ from azfuse.rest.headers import (
     parse_written,
     require,
     smb_headers,
+    written_of,
 )
 from azfuse.rest.models import CopyStarted, NfsSettings, SmbSettings, Written
-from azfuse.rest.resource import Resource
+from azfuse.rest.reading import FileReading
+from azfuse.rest.resource import or_none
 
 CopyMode = Literal["source", "override"]
 
@@ -58,8 +60,8 @@ class CopyOptions:
         return headers
 
 
-class FileLinks(Resource):
-    """Copy File, and symbolic and hard links."""
+class FileLinks(FileReading):
+    """Copy File, and symbolic and hard links, beside reading."""
 
     async def copy_file(
         self,
@@ -126,9 +128,17 @@ class FileLinks(Resource):
                 raise
 
     async def create_hard_link(
-        self, path: str, target: str, *, lease_id: str | None = None
+        self,
+        path: str,
+        target: str,
+        *,
+        lease_id: str | None = None,
+        expected_file_id: int | None = None,
     ) -> Written:
-        """Create Hard Link (NFS, 2025-05-05): give the file *target* a further name *path*."""
+        """Create Hard Link (NFS, 2025-05-05): give the file *target* a further name *path*.
+
+        Given *expected_file_id*, a link that a lost try has already made is recognised by it.
+        """
         # The root is "/"; the service reads the rest like a URL path.
         fixed = {
             "x-ms-type": "file",
@@ -142,7 +152,15 @@ class FileLinks(Resource):
                 "CreateHardLink", "PUT", path, version, ("restype", "hardlink"), headers=fixed
             )
 
-        exchange, _ = await self.transport.request(build)
+        try:
+            exchange, _ = await self.transport.request(build)
+        except ServiceError as error:
+            if not error.retried or error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+                raise
+            found = await or_none(self.get_file_properties(path))
+            if found is None or found.smb.file_id != expected_file_id:
+                raise
+            return written_of(found)
         return parse_written(exchange)
 
     async def create_symbolic_link(
@@ -178,7 +196,14 @@ class FileLinks(Resource):
                 headers=headers,
             )
 
-        exchange, _ = await self.transport.request(build)
+        try:
+            exchange, _ = await self.transport.request(build)
+        except ServiceError as error:
+            if not error.retried or error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+                raise
+            if await or_none(self.get_symbolic_link(path)) != text:
+                raise
+            return written_of(await self.get_file_properties(path))
         return parse_written(exchange)
 
     async def get_symbolic_link(self, path: str) -> str:

@@ -278,6 +278,14 @@ async def test_links(client):
     assert answer.headers["x-ms-mode"] == "0777"
     answer = await client("GET", "/nfs/l", "restype=symboliclink")
     assert answer.headers["x-ms-link-text"] == headers["x-ms-link-text"]
+    answer = await client("HEAD", "/nfs/l")
+    assert answer.headers["x-ms-file-file-type"] == "SymLink"
+    assert answer.headers["content-length"] == str(len("/some where/ä".encode()))
+    assert code(await client("GET", "/nfs/l")) == (404, "ResourceNotFound")
+    answer = await client("PUT", "/nfs/l", "comp=properties", {"x-ms-owner": "7"})
+    assert (answer.status_code, answer.headers["x-ms-owner"]) == (200, "7")
+    answer = await client("PUT", "/nfs/l", "comp=properties", {"x-ms-content-length": "1"})
+    assert code(answer) == (409, "ResourceTypeMismatch")
     assert (await client("DELETE", "/nfs/l")).status_code == 202
     await client.share("smb")
     answer = await client("PUT", "/smb/l", "restype=symboliclink", headers)

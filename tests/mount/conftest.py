@@ -58,9 +58,9 @@ def own_emulator(tmp_path) -> Iterator[Emulator]:
 
 
 @contextmanager
-def make_share(emulator: Emulator, quota: int = 100) -> Iterator[Share]:
+def make_share(emulator: Emulator, quota: int = 100, protocol: str = "SMB") -> Iterator[Share]:
     share = Share(emulator, f"share{next(_numbers)}")
-    share.sdk.create_share(quota=quota)
+    share.sdk.create_share(quota=quota, protocols=protocol)
     try:
         yield share
     finally:
