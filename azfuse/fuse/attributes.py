@@ -21,7 +21,8 @@ def entry_attributes(inode: Inode, trust: Trust) -> pyfuse3.EntryAttributes:
     entry.entry_timeout = trust.name_for(inode)
     entry.attr_timeout = trust.attributes_for(inode)
     entry.st_mode = inode.posix.mode
-    entry.st_nlink = 2 if inode.is_directory else int(not inode.unlinked)
+    # 1 says of a directory that its subdirectories are not counted: that takes a listing.
+    entry.st_nlink = int(not inode.unlinked)
     entry.st_uid = inode.posix.uid
     entry.st_gid = inode.posix.gid
     entry.st_rdev = inode.posix.rdev
