@@ -162,8 +162,9 @@ class Files:
             # The kernel appends at the end that it knows of. What it writes before that is
             # from a mapping of the file and belongs where it says.
             offset = content.size
-        if offset + len(data) > MAX_FILE_BYTES:
+        if data and offset >= MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, "files end at 4 TiB")
+        data = data[: MAX_FILE_BYTES - offset]  # write(2): as many bytes as there is room for
         touched = content.write(offset, data)
         self._modified(inode)
         self._cache.touch(content, touched)

@@ -125,10 +125,9 @@ class Inode:
     @property
     def links(self) -> int:
         """How many names programs see (`st_nlink`)."""
-        if self.is_directory:
-            return 2
         nfs = self.facts.nfs if self.facts is not None else None
-        if nfs is None or nfs.link_count is None:
+        # 1 says of a directory that its subdirectories are not counted: that takes a listing.
+        if self.is_directory or nfs is None or nfs.link_count is None:
             return int(not self.unlinked)
         return max(0, nfs.link_count - (self.scrap is not None))
 

@@ -135,6 +135,8 @@ class Setter:
         if inode.hidden and not inode.has_more_links:
             inode.attributes_pending = True  # and stay so: nobody else will ever see them
             return
+        if inode.is_directory and inode.gone:
+            return  # a removed directory that somebody has open still
         if self._travels_along(inode) and inode.file is not None:
             inode.attributes_pending |= posix != before
             inode.mtime_pinned |= mtime is not None

@@ -12,10 +12,12 @@ from typing import Final
 
 _HEADER: Final = re.compile(rb"XSym\n([0-9]{4})\n([0-9a-f]{32})\n")
 _HEADER_SIZE: Final = len("XSym\n0000\n") + 32 + len("\n")
-#: Longest target, in bytes.
-MAX_TARGET: Final = 1024
+#: Room for a target, in bytes: the Linux client writes links up to this length.
+_ROOM: Final = 1024
+#: Longest target of a link that is made here, in bytes: one that ends with its line feed.
+MAX_TARGET: Final = _ROOM - 1
 #: Size of every such file, in bytes: only files of exactly this size can be links.
-SIZE: Final = _HEADER_SIZE + MAX_TARGET
+SIZE: Final = _HEADER_SIZE + _ROOM
 
 
 def encode(target: bytes) -> bytes:
@@ -27,8 +29,7 @@ def encode(target: bytes) -> bytes:
         code = errno.ENAMETOOLONG if target else errno.ENOENT
         raise OSError(code, os.strerror(code), target)
     header = b"XSym\n%04u\n%s\n" % (len(target), _digest(target))
-    # A target of full length leaves no room for its line feed.
-    return (header + target + b"\n")[:SIZE].ljust(SIZE)
+    return (header + target + b"\n").ljust(SIZE)
 
 
 def decode(content: bytes) -> bytes | None:
@@ -42,7 +43,7 @@ def decode(content: bytes) -> bytes | None:
     length = int(header[1])
     target = content[_HEADER_SIZE : _HEADER_SIZE + length]
     # The kernel takes a target for a C string; an empty one, or a cut one, is none.
-    if not 0 < length <= MAX_TARGET or b"\0" in target or _digest(target) != header[2]:
+    if not 0 < length <= _ROOM or b"\0" in target or _digest(target) != header[2]:
         return None
     return target
 

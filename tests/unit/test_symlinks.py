@@ -27,13 +27,19 @@ def test_round_trip(target):
     assert symlinks.decode(bytes(memoryview(content))) == target
 
 
-@pytest.mark.parametrize("length", [1, 1023, 1024])
+@pytest.mark.parametrize("length", [1, 1022, 1023])
 def test_lengths_at_the_edge(length):
     assert symlinks.decode(symlinks.encode(b"t" * length)) == b"t" * length
 
 
+def test_the_longest_link_of_the_linux_client_is_read():
+    target = b"t" * 1024
+    header = b"XSym\n1024\n%s\n" % hashlib.md5(target).hexdigest().encode()
+    assert symlinks.decode(header + target) == target
+
+
 @pytest.mark.parametrize(
-    ("target", "code"), [(b"", errno.ENOENT), (b"t" * 1025, errno.ENAMETOOLONG)]
+    ("target", "code"), [(b"", errno.ENOENT), (b"t" * 1024, errno.ENAMETOOLONG)]
 )
 def test_refused_targets(target, code):
     with pytest.raises(OSError) as caught:
