@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= /sbin
 DESTDIR ?=
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 BENCH ?=
 
 bin := .venv/bin
@@ -59,8 +60,12 @@ install:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)"
 	ln -sfn "$(libdir)/bin/azfuse" "$(DESTDIR)$(PREFIX)/bin/azfuse"
 	ln -sfn "$(libdir)/bin/mount.azfuse" "$(DESTDIR)$(SBINDIR)/mount.azfuse"
-	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/azfuse@.service \
-	    > "$(DESTDIR)$(UNITDIR)/azfuse@.service"
+	for unit in azfuse@.service azfuse-emulator.service; do \
+	    sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' "systemd/$$unit" \
+	        > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done
+	install -d "$(DESTDIR)$(USERUNITDIR)"
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/azfuse-user@.service \
+	    > "$(DESTDIR)$(USERUNITDIR)/azfuse-user@.service"
 
 # -xdev: whatever is mounted in here is not ours to delete.
 clean:

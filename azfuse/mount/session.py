@@ -21,7 +21,7 @@ from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain
 from azfuse.mount.figures import summary_line
 from azfuse.mount.mountpoint import mounted_here
-from azfuse.mount.notify import notify
+from azfuse.mount.notify import feed_watchdog, notify
 from azfuse.mount.plan import Plan
 from azfuse.mount.registry import Record, Registry
 from azfuse.mount.sas_file import watch_expiry
@@ -139,6 +139,7 @@ class Session:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_signals)
             nursery.start_soon(self._report_progress)
+            nursery.start_soon(feed_watchdog)
             nursery.start_soon(watch_expiry, self._plan.login.credentials)
             yield nursery
             nursery.cancel_scope.cancel()
