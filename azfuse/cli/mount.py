@@ -53,7 +53,7 @@ def mount(
     Options (defaults in parentheses):
       ro, rw, snapshot=TIME          read-only; read-write (rw); a share snapshot
       credentials=FILE               TOML, or username= and password= lines
-      uid, gid, umask, fmask, dmask, file_mode (0644), dir_mode (0755)
+      uid, gid, forceuid, forcegid, umask, fmask, dmask, file_mode (0644), dir_mode (0755)
       posix=metadata|acl|off         keep modes and owners on the share (metadata)
       allow_other, allow_root        let others in
       actimeo=SECONDS, noac          how long attributes are believed (5); not at all
