@@ -5,6 +5,8 @@ PREFIX ?= /usr/local
 SBINDIR ?= /sbin
 DESTDIR ?=
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONS ?= $(PREFIX)/share
 USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 BENCH ?=
 
@@ -23,7 +25,8 @@ help:
 	@echo "make test-long  lint, then every test"
 	@echo "make lint       ruff check, ruff format --check, mypy --strict"
 	@echo "make bench      requests and seconds beside rclone mount; BENCH=--quick for a minute of it"
-	@echo "make install    azfuse under PREFIX ($(PREFIX)), mount.azfuse in $(SBINDIR); DESTDIR= stages it"
+	@echo "make install    azfuse under PREFIX ($(PREFIX)) with manual, completion and units, mount.azfuse"
+	@echo "                in $(SBINDIR); DESTDIR= stages it"
 	@echo "make clean      remove .venv, caches and build results; stays off mounted directories"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter of .venv (3.11 or newer)."
 
@@ -63,6 +66,19 @@ install:
 	for unit in azfuse@.service azfuse-emulator.service; do \
 	    sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' "systemd/$$unit" \
 	        > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done
+	"$(DESTDIR)$(libdir)/bin/python" -m azfuse.cli.manual "$(DESTDIR)$(libdir)/man"
+	install -d "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man5" "$(DESTDIR)$(MANDIR)/man8"
+	install -m 644 "$(DESTDIR)$(libdir)"/man/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	install -m 644 "$(DESTDIR)$(libdir)"/man/*.5 "$(DESTDIR)$(MANDIR)/man5"
+	install -m 644 "$(DESTDIR)$(libdir)"/man/*.8 "$(DESTDIR)$(MANDIR)/man8"
+	rm -r "$(DESTDIR)$(libdir)/man"
+	install -d "$(DESTDIR)$(COMPLETIONS)/bash-completion/completions" \
+	    "$(DESTDIR)$(COMPLETIONS)/zsh/site-functions" \
+	    "$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d"
+	complete() { _AZFUSE_COMPLETE=$$1_source "$(DESTDIR)$(libdir)/bin/python" -m azfuse; }; \
+	complete bash > "$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/azfuse" && \
+	complete zsh > "$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_azfuse" && \
+	complete fish > "$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/azfuse.fish"
 	install -d "$(DESTDIR)$(USERUNITDIR)"
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/azfuse-user@.service \
 	    > "$(DESTDIR)$(USERUNITDIR)/azfuse-user@.service"
