@@ -6,13 +6,16 @@ import re
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from azfuse.cli.cost import choose_tier, load_prices, reckon
+from azfuse.cli.stats_page import MOST_SAMPLES, page
 from azfuse.cli.stats_view import WIDTH, cost_lines, lines_of, short_line
 from azfuse.mount.ask import ask, find_mount
 from azfuse.mount.errors import MountError, UsageError
@@ -39,6 +42,13 @@ _Finish = Callable[[dict[str, Any]], dict[str, Any]]
     metavar="[SECONDS]",
     help="Show them again every few seconds (2), with rates, until Ctrl-C.",
 )
+@click.option(
+    "--html",
+    "page_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page for a browser; with --watch again and again, with charts.",
+)
 @click.option("--cost", is_flag=True, help="Reckon what the requests cost.")
 @click.option(
     "--prices",
@@ -52,6 +62,7 @@ def stats(
     *,
     as_json: bool,
     watch: str | None,
+    page_file: Path | None,
     cost: bool,
     prices: Path | None,
     tier: str | None,
@@ -66,6 +77,9 @@ def stats(
         mountpoint, watch = watch, str(DEFAULT_INTERVAL)
     finish = _with_cost(prices, tier) if cost or prices or tier else _as_it_is
     record = find_mount(mountpoint).record
+    if page_file is not None:
+        _write_pages(record, page_file, None if watch is None else _interval(watch))
+        return
     if watch is not None:
         _watch(record, finish, _interval(watch), as_json=as_json)
         return
@@ -125,6 +139,28 @@ def _watch(record: Record, finish: _Finish, interval: float, *, as_json: bool) -
         # The way to end it.
         if redraw:
             click.echo()
+
+
+def _write_pages(record: Record, file: Path, interval: float | None) -> None:
+    """Write one page, or one each *interval* seconds until interrupted or unmounted."""
+    if interval is None:
+        _replace(file, page([ask(record, "stats")]))
+        return
+    samples: deque[dict[str, Any]] = deque(maxlen=MOST_SAMPLES)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        for answer in _samples(record, _as_it_is, interval):
+            samples.append(answer)
+            _replace(file, page(samples, interval))
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put *text* in the place of *file* at once: a browser may be reading it."""
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.write_text(text)
+        new.replace(file)
+    except OSError as error:
+        raise UsageError(f"--html {file}: {error.strerror}") from None
 
 
 def _samples(record: Record, finish: _Finish, interval: float) -> Iterator[dict[str, Any]]:

@@ -204,3 +204,10 @@ def test_the_readme_tells_the_keys(mount, tmp_path):
     assert set(found) == set(told)
     for section, keys in found.items():
         assert set(keys) <= told[section], section
+
+
+def test_a_page_of_a_running_mount(share, mount, tmp_path):
+    with mount() as m:
+        (m.path / "file").write_bytes(b"content")
+        command(m, "stats", m.path, "--html", tmp_path / "page.html")
+        assert str(m.path) in (tmp_path / "page.html").read_text()
