@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.harness import Emulator, Mount, Share
+from tests.mount.harness import MOUNT_LIMIT, Emulator, Mount, Share
 
 _numbers = itertools.count()
 
@@ -82,10 +82,14 @@ def make_mount(directory: Path, source: str) -> MountFactory:
 
     @contextmanager
     def mount(
-        options: str = "", *, source: str = source, env: dict[str, str] | None = None
+        options: str = "",
+        *,
+        source: str = source,
+        env: dict[str, str] | None = None,
+        limit: float = MOUNT_LIMIT,
     ) -> Iterator[Mount]:
         point = points.pop(0)
-        mounted = Mount(source, point, directory, options, env or {})
+        mounted = Mount(source, point, directory, options, env or {}, limit)
         with ExitStack() as stack:
             stack.callback(mounted.unmount)
             mounted.wait_until_ready()

@@ -202,7 +202,13 @@ class Mount:
     """One `azfuse mount -f`. `expected` lists patterns that its log may hold as warnings."""
 
     def __init__(
-        self, source: str, point: Path, state: Path, options: str, env: Mapping[str, str]
+        self,
+        source: str,
+        point: Path,
+        state: Path,
+        options: str,
+        env: Mapping[str, str],
+        limit: float,
     ) -> None:
         self.path = point
         self.expected: list[str] = []
@@ -227,7 +233,7 @@ class Mount:
             )
         self.timed_out = False
         self.said = ""
-        self._watchdog = threading.Timer(MOUNT_LIMIT, self._too_long)
+        self._watchdog = threading.Timer(limit, self._too_long)
         self._watchdog.daemon = True
         self._watchdog.start()
 

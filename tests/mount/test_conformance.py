@@ -270,7 +270,7 @@ def test_programs_answer_as_on_a_local_disk(here, tmp_path, group):
 def test_all_programs(tmp_path, mount, group, options):
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)  # other users are let in
-    with mount(f"allow_other,umask=000,{options}") as m:
+    with mount(f"allow_other,umask=000,{options}", limit=600) as m:
         (m.path / "here").mkdir(mode=0o777)
         (tmp_path / "there").mkdir()
         compare(group(), m.path / "here", tmp_path / "there")

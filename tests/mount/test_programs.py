@@ -391,5 +391,5 @@ def test_a_program(here, tmp_path, script):
 def test_programs_with_other_options(tmp_path, mount, options, script):
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)  # PostgreSQL does not run as root
-    with mount(f"allow_other,umask=022,{options}") as m:
+    with mount(f"allow_other,umask=022,{options}", limit=2 * LIMIT) as m:
         compare(script, m.path / script.name, tmp_path / script.name)
