@@ -265,6 +265,7 @@ def test_programs_answer_as_on_a_local_disk(here, tmp_path, group):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("options", ["", "writeback", "actimeo=0", "posix=acl"])
 @pytest.mark.parametrize("group", PROGRAMS, ids=lambda group: group.__name__)
 def test_all_programs(tmp_path, mount, group, options):

@@ -379,13 +379,19 @@ def compare(script: Script, mounted: Path, local: Path) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [pytest.param(s, marks=[pytest.mark.long] if s.long else [], id=s.name) for s in SCRIPTS],
+    [
+        pytest.param(
+            s, marks=[pytest.mark.long, pytest.mark.timeout(900)] if s.long else [], id=s.name
+        )
+        for s in SCRIPTS
+    ],
 )
 def test_a_program(here, tmp_path, script):
     compare(script, here / script.name, tmp_path / script.name)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("options", ["writeback", "actimeo=0", "cache-size=16M", "lease=always"])
 @pytest.mark.parametrize("script", [pytest.param(s, id=s.name) for s in SCRIPTS])
 def test_programs_with_other_options(tmp_path, mount, options, script):
