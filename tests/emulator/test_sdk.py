@@ -249,6 +249,7 @@ def test_stored_access_policies(emulator, share):
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_listing_12000_entries(emulator):
     async def work():
         service = AsyncService.from_connection_string(emulator.connection_string)

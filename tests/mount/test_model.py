@@ -303,21 +303,22 @@ def local(tmp_path):
     shutil.rmtree(path)
 
 
-@pytest.mark.timeout(300)
-def test_one_mount(mount, local, monkeypatch):
-    monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 240)
-    with mount("umask=000") as m:
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("examples", [100, pytest.param(2000, marks=pytest.mark.long)])
+def test_one_mount(mount, local, examples):
+    with mount("umask=000", limit=1200) as m:
         OneMount.mounts, OneMount.local = [m.path], local
-        run_state_machine_as_test(OneMount, settings=settled(200, 60))
+        run_state_machine_as_test(OneMount, settings=settled(examples, 60))
     # Not only in the caches of that mount: the next one finds the same.
     with mount("umask=000") as m:
         for directory in local.iterdir():
             assert tree(m.path / directory.name) == tree(directory)
 
 
-@pytest.mark.timeout(300)
-def test_two_mounts(mount, local, monkeypatch):
-    monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 240)
-    with mount("umask=000,actimeo=0") as one, mount("umask=000,actimeo=0") as two:
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.long)])
+def test_two_mounts(mount, local, examples):
+    words = "umask=000,actimeo=0"
+    with mount(words, limit=1200) as one, mount(words, limit=1200) as two:
         TwoMounts.mounts, TwoMounts.local = [one.path, two.path], local
-        run_state_machine_as_test(TwoMounts, settings=settled(25, 40))
+        run_state_machine_as_test(TwoMounts, settings=settled(examples, 40))

@@ -296,12 +296,11 @@ def test_unmounting_while_the_service_is_away_waits_for_it(own_emulator, own_sha
     assert own_share.read("file") == b"dirty"
 
 
-def test_the_harness_notices_a_mount_that_hangs(share, mount, monkeypatch):
+def test_the_harness_notices_a_mount_that_hangs(share, mount):
     """The time limit of the harness itself: without it a hung mount would hang the tests."""
-    monkeypatch.setattr("tests.mount.harness.MOUNT_LIMIT", 1.5)
 
     def hang():
-        with mount() as m:
+        with mount(limit=1.5) as m:
             m.process.send_signal(signal.SIGSTOP)
             assert errno_of(os.stat, m.path / "anything") in (errno.ENOTCONN, errno.ECONNABORTED)
 
