@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+
+from tests.mount.conftest import MountFactory
+from tests.mount.harness import Emulator, Mount
 
 _numbers = itertools.count()
 
@@ -287,6 +291,55 @@ class OneMount(Twins):
                 os.close(descriptor)
 
 
+class Trouble:
+    """A mount that can be made to forget, can be made anew, and whose service can fail."""
+
+    def __init__(self, stack: ExitStack, mount: MountFactory, emulator: Emulator) -> None:
+        self._stack, self._mount, self._emulator = stack, mount, emulator
+        self._mounted: Mount | None = None
+        self.mount_anew()
+
+    def mount_anew(self) -> None:
+        self._emulator.faults()
+        self._stack.close()
+        self._mounted = self._stack.enter_context(self._mount("umask=000", limit=1200))
+        self._mounted.expected.append(r"try \d+ failed")
+
+    @property
+    def path(self) -> Path:
+        assert self._mounted is not None
+        return self._mounted.path
+
+    def forget(self) -> None:
+        assert self._mounted is not None
+        self._mounted.ask("refresh", path="")
+
+    def fail(self, action: str, after: int) -> None:
+        self._emulator.faults(rules=[{"action": action, "times": 1, "after": after}])
+
+
+class InTrouble(OneMount):
+    """Between calls caches are dropped, requests fail and answers are lost, the mount is new."""
+
+    trouble: ClassVar[Trouble]
+
+    @rule()
+    def forget(self):
+        self.trouble.forget()
+
+    @rule(
+        action=st.sampled_from(["busy", "error", "error-after", "reset-before", "reset-after"]),
+        after=st.integers(0, 3),
+    )
+    def fail(self, action, after):
+        self.trouble.fail(action, after)
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def mount_anew(self):
+        self.trouble.mount_anew()
+
+
 class TwoMounts(Twins):
     """Two mounts that always ask, each call on either: what one did, the other sees."""
 
@@ -322,3 +375,15 @@ def test_two_mounts(mount, local, examples):
     with mount(words, limit=1200) as one, mount(words, limit=1200) as two:
         TwoMounts.mounts, TwoMounts.local = [one.path, two.path], local
         run_state_machine_as_test(TwoMounts, settings=settled(examples, 40))
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("examples", [2, pytest.param(40, marks=pytest.mark.long)])
+def test_a_mount_in_trouble(mount, local, emulator, examples):
+    with ExitStack() as stack:
+        trouble = Trouble(stack, mount, emulator)
+        InTrouble.trouble, InTrouble.mounts, InTrouble.local = trouble, [trouble.path], local
+        run_state_machine_as_test(InTrouble, settings=settled(examples, 40))
+        trouble.mount_anew()
+        for directory in local.iterdir():
+            assert tree(trouble.path / directory.name) == tree(directory)
