@@ -14,9 +14,8 @@ from urllib.parse import unquote_to_bytes
 
 from azfuse.emulator.errors import Refusal
 from azfuse.rest.errors import ErrorCode
-from azfuse.rest.wire import MAX_COMPONENT, MAX_PATH
+from azfuse.rest.wire import MAX_COMPONENT, MAX_DEPTH, MAX_PATH
 
-MAX_DEPTH: Final = 250
 _SHARE: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9])*", re.ASCII)
 _FORBIDDEN: Final = re.compile('["\\\\/:|<>*?\x00-\x1f\x7f\x81\ud800-\udfff]')
 _FORBIDDEN_ON_NFS: Final = re.compile("[/\x00\ud800-\udfff]")

@@ -20,7 +20,7 @@ from azfuse.fuse.removal import Removal, has_record, path_of
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Written
-from azfuse.rest.wire import MAX_PATH
+from azfuse.rest.wire import MAX_DEPTH, MAX_PATH
 
 _RENAME_NOREPLACE = pyfuse3.RENAME_NOREPLACE
 
@@ -179,7 +179,9 @@ class Namespace(Removal):
     @staticmethod
     def _check_path(parent: Inode, name: str) -> None:
         """Raise OSError(ENAMETOOLONG) for a path that the service would refuse at upload."""
-        if len(parent.path) + 1 + len(name) > MAX_PATH:
+        path = parent.path
+        depth = path.count("/") + 1 if path else 0
+        if len(path) + 1 + len(name) > MAX_PATH or depth > MAX_DEPTH:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
     async def link(self, inode: Inode, parent: Inode, name: str) -> None:

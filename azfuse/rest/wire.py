@@ -33,6 +33,8 @@ MAX_PAGE_ENTRIES: Final = 5000
 #: Longest name of one path component, in UTF-16 code units, and longest path, in characters.
 MAX_COMPONENT: Final = 255
 MAX_PATH: Final = 2048
+#: Directories that may lie above an entry.
+MAX_DEPTH: Final = 250
 #: On NFS shares: most names of one file, longest text of a symbolic link in bytes.
 MAX_LINKS: Final = 178
 MAX_LINK_TEXT: Final = 2048

@@ -202,3 +202,16 @@ def test_a_crash_loses_no_directory_that_files_are_in(share, mount, mode):
         assert (m.path / "a/b/file").read_bytes() == b"x"
         assert (m.path / "a/b/other").read_bytes() == b"y"
     assert share.names("a/b") == {"file", "other"}
+
+
+def test_a_tree_too_deep_for_the_share_is_refused_at_once(share, mount):
+    with mount(LATER) as m:
+        os.makedirs(m.path / "/".join(["d"] * 250))
+        os.chdir(m.path / "/".join(["d"] * 250))
+        try:
+            Path("file").write_bytes(b"x")
+            os.mkdir("last")
+            assert errno_of(os.mkdir, "last/one") == errno.ENAMETOOLONG
+        finally:
+            os.chdir("/")
+    assert share.read("/".join(["d"] * 250) + "/file") == b"x"
