@@ -2,10 +2,12 @@
 
 import contextlib
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 EMPTY_LISTING = (
     '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="x" '
@@ -36,6 +38,14 @@ class Answer:
         ).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that go away: who looks whether somebody listens does."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 @contextlib.contextmanager
 def serve(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve *answer* and yield the endpoint of account `acct`."""
@@ -57,7 +67,7 @@ def serve(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name there
             del format, args
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
