@@ -24,7 +24,7 @@ _config_option = click.option(
 )
 _MODES = frozenset({"umask", "fmask", "dmask", "file_mode", "dir_mode"})
 #: Fields of MountOptions that are not one option each.
-_SEVERAL = frozenset({"fuse_words", "ignored"})
+_SEVERAL = frozenset({"fuse_words", "ignored", "given"})
 
 
 @click.group()

@@ -71,8 +71,6 @@ class MountOptions:
     log_level: LogLevel = "info"
     log_file: Path | None = None
     foreground: bool = False
-    #: A mount that is there is to be changed, as `given` says.
-    remount: bool = False
     metrics: values.MetricsAddress | None = None
     #: Words that the kernel's side of FUSE takes as they are (`noatime`, `nodev`, ...).
     fuse_words: frozenset[str] = frozenset()
@@ -187,7 +185,6 @@ _FLAGS: Final[dict[str, tuple[str, object]]] = {
     "noperm": ("check_permissions", False),
     "perm": ("check_permissions", True),
     "default-permissions": ("check_permissions", True),
-    "remount": ("remount", True),
     "foreground": ("foreground", True),
 }
 #: Options passed on to FUSE: name -> the thing they decide; the last word on each wins.
@@ -290,6 +287,8 @@ def _check_bounds(name: str, least: float | None, most: float | None) -> None:
 
 
 def _unknown(written: str, name: str) -> str:
+    if name == "remount":
+        return "option remount: azfuse cannot change a mount; unmount it and mount it again"
     return f"unknown option {written}{did_you_mean(name) or '; see azfuse mount --help'}"
 
 

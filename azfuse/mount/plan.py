@@ -51,8 +51,6 @@ def make_plan(
         sloppy=sloppy,
     )
     source, options = parse_source(choice.source), choice.options
-    if options.remount:
-        raise UsageError("option remount: use mount -o remount,..., as root")
     _check_username(options.username, source)
     if choice.mount_point is None:
         raise UsageError("Missing argument 'MOUNTPOINT'.")

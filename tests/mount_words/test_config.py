@@ -165,6 +165,7 @@ def test_show_says_where_each_value_came_from(config, run):
     assert rows["file-mode"] == ("0600", "-o")
     assert rows["lease"] == ("auto", "default")
     assert rows["noatime"] == (True, f"{config}:6")
+    assert "given" not in rows
     assert run("config", "check", "--config", str(config))[0] == 0
 
 
