@@ -17,8 +17,8 @@ from azfuse.cache.transfers import most_in_flight
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.acl_probe import try_acl
 from azfuse.mount.control import ControlError, ControlServer, socket_path
-from azfuse.mount.errors import MountError
-from azfuse.mount.explain import expired, explain
+from azfuse.mount.errors import MountError, RefusedError
+from azfuse.mount.explain import expired, failure
 from azfuse.mount.figures import summary_line
 from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import feed_watchdog, notify
@@ -123,7 +123,7 @@ class Session:
         Raises MountError, possibly in an exception group.
         """
         if reason := expired(self._plan):
-            raise MountError(reason)
+            raise RefusedError(reason)
         async with self._background_tasks() as background, self._connected() as transport:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
@@ -231,7 +231,7 @@ class Session:
                     await try_acl(transport, self._plan)
             except AzureFilesError as error:
                 log.debug("first contact", exc_info=True)
-                raise MountError(explain(error, self._plan)) from error
+                raise failure(error, self._plan) from error
             transport.retry = RetryPolicy(timeout=options.retry_timeout)
             yield transport
 
