@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from azfuse import __version__
-from tests.system import debian
+from tests.system import debian, machine
+from tests.system.conftest import configure, on_share, start_emulator
 from tests.system.packages.build import PATIENCE, run
 from tests.system.packages.chroot import run_in
 
@@ -159,7 +160,7 @@ def test_what_runs_is_not_removed(root):
     assert "Status: install ok installed\nkept\n" in said.stdout
 
 
-# Last: there is nothing to be tested after it.
+# Last of the chroot: there is nothing to be tested after it.
 def test_purge_leaves_nothing(root):
     said = run_in(root, """
         mkdir -p /var/lib/azfuse/a.b.c /run/azfuse
@@ -183,3 +184,30 @@ journal.commit()'
     assert "journal.sqlite" in said.stdout
     words = ["/", "-xdev", "-name", "*azfuse*", "-not", "-path", "/proc/*"]
     assert run_in(root, "find " + " ".join(f"'{word}'" for word in words)).stdout == ""
+
+
+def test_services_are_stopped_with_care(package, tmp_path):
+    if reason := machine.why_not():
+        pytest.skip(reason)
+    with machine.machine_of([debian.debian_tree()], tmp_path) as booted:
+        shutil.copy(package, booted.root / "root/azfuse.deb")
+        (booted.root / "mnt/share").mkdir()
+        booted.boot()
+        booted.run("dpkg", "--install", "/root/azfuse.deb")
+        start_emulator(booted)
+        # What programs write goes up when it is asked for, and that is now.
+        configure(booted, options="writeback=600")
+        booted.run("systemctl", "enable", "--now", "azfuse@team", "azfuse-emulator")
+        booted.shell("echo kept > /mnt/share/file")
+        booted.run("dpkg", "--remove", "azfuse", timeout=machine.PATIENCE)
+        booted.shell("""
+            test -z "$(findmnt -t fuse.azfuse)"
+            test -z "$(systemctl list-units --plain --no-legend 'azfuse*.service')"
+        """)
+
+        booted.run("dpkg", "--install", "/root/azfuse.deb")
+        booted.run("systemctl", "start", "azfuse-emulator")
+        assert on_share(booted, "file") == "kept\n"
+        booted.run("dpkg", "--purge", "azfuse")
+        said = booted.shell("find /etc/systemd /var/lib /run -name '*azfuse*'")
+        assert said == ""

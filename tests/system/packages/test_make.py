@@ -1,6 +1,7 @@
 """`make install` and `make uninstall`, from the source tree that the sdist holds."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -16,6 +17,14 @@ from tests.system.packages.build import (
 )
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_LIMIT)]
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_scripts_are_sound(source):
+    scripts = [path for path in (source / ".ci").rglob("*") if path.is_file()]
+    shell = [path for path in scripts if path.read_text().startswith("#!/bin/sh\n")]
+    assert {path.name for path in shell} >= {"bootstrap", "install", "build", "prerm"}
+    assert run("shellcheck", "--severity=warning", *shell).stdout == ""
 
 
 def test_staged(source, tmp_path):
