@@ -3,7 +3,6 @@
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT
-
 from tests.system.conftest import WRONG_KEY, configure, on_share, put_on_share
 from tests.system.machine import Machine
 
