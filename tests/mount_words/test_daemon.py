@@ -208,6 +208,32 @@ def test_the_helper_mounts(azfuse, source, mount_point, state):
     assert Registry().find(str(mount_point)) is None
 
 
+_GROUPS = """
+import os, sys
+from azfuse.mount.daemon import run_detached
+def work(ready):
+    before = os.getpgrp()
+    ready()
+    with open(sys.argv[1], "w") as file:
+        print(before, os.getsid(0) == os.getpid(), file=file)
+run_detached(work)
+print(os.getpgrp())
+"""
+
+
+def test_a_daemon_stays_in_the_group_that_mounts(tmp_path):
+    """autofs lets only that one look at the mount point before the mount is there."""
+    os.mkfifo(tmp_path / "said")
+    words = [sys.executable, "-c", _GROUPS, str(tmp_path / "said")]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True
+    ) as process:
+        before, alone = (tmp_path / "said").read_text().split()
+        group, _ = process.communicate(timeout=TIME_LIMIT)
+    assert before == group.strip()
+    assert alone == "True"
+
+
 def test_the_foreground_tells_systemd(source, mount_point, state, tmp_path):
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
