@@ -3,7 +3,7 @@
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_KEY
-from tests.system.conftest import REPOSITORY, SOURCE, USER, on_share, put_on_share
+from tests.system.conftest import REPOSITORY, SOURCE, USER, on_share, put_on_share, slow_down
 from tests.system.machine import Machine
 
 UNITS = REPOSITORY / "systemd"
@@ -45,7 +45,11 @@ def test_a_line_is_mounted_by_hand(machine, kind):
 def test_umount_returns_when_everything_is_saved(machine):
     fstab(machine, f"{OPTIONS},writeback=600")
     machine.run("mount", POINT)
-    machine.shell(f"for n in $(seq 200); do echo $n > {POINT}/file$n; done; umount {POINT}")
+    machine.shell(f"for n in $(seq 200); do echo $n > {POINT}/file$n; done")
+    slow_down(machine, 200)
+    machine.run("umount", POINT)
+    assert POINT not in machine.run("azfuse", "list").stdout
+    slow_down(machine, 0)
     assert on_share(machine, "file200") == "200\n"
 
 
