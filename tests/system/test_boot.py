@@ -1,5 +1,7 @@
 """Boots and shutdowns: who is late is waited for, what is not saved is saved."""
 
+import re
+
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, DEVELOPMENT_PORT
@@ -90,18 +92,28 @@ def test_a_look_after_the_server_came_late(prepared):
     assert on_share(machine, "file") == "text\n"
 
 
+def listen_anywhere(machine: Machine) -> str:
+    """Have the emulator listen on what address comes, and return the source at ours."""
+    settings = (
+        "[Service]\nIPAddressDeny=\nExecStart=\n"
+        "ExecStart=/usr/local/bin/azfuse emulator --data %S/azfuse-emulator --host 0.0.0.0\n"
+    )
+    machine.write("/etc/systemd/system/azfuse-emulator.service.d/anywhere.conf", settings)
+    return f"http://{ADDRESS}:{DEVELOPMENT_PORT}/{DEVELOPMENT_ACCOUNT}/{SHARE}"
+
+
+def plug_in(machine: Machine) -> None:
+    machine.run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "far0")
+    machine.run("ip", "link", "set", "far0", "up")
+
+
 @pytest.mark.parametrize(
     "how", ["service", "_netdev,nofail,mount-timeout=60", "_netdev,nofail,x-systemd.automount"]
 )
 def test_the_network_is_late(prepared, how):
+    """Later than network-online.target, as with a network that nobody waits for."""
     machine = prepared
-    source = f"http://{ADDRESS}:{DEVELOPMENT_PORT}/{DEVELOPMENT_ACCOUNT}/{SHARE}"
-    prepare(machine, how, source)
-    anywhere = (
-        "[Service]\nIPAddressDeny=\nExecStart=\n"
-        "ExecStart=/usr/local/bin/azfuse emulator --data %S/azfuse-emulator --host 0.0.0.0\n"
-    )
-    machine.write("/etc/systemd/system/azfuse-emulator.service.d/anywhere.conf", anywhere)
+    prepare(machine, how, listen_anywhere(machine))
     machine.boot(wait=False)
     machine.run("systemctl", "start", "azfuse-emulator")
     if "automount" in how:
@@ -110,11 +122,32 @@ def test_the_network_is_late(prepared, how):
         unit = SERVICE if how == "service" else MOUNT_UNIT
         machine.wait_until(lambda: machine.show(unit, "ActiveState") == "activating")
         assert machine.kinds(POINT) == []
-    machine.run("ip", "link", "add", "late0", "type", "dummy")
+    plug_in(machine)
     machine.run("ip", "link", "set", "late0", "up")
     machine.run("ip", "address", "add", f"{ADDRESS}/24", "dev", "late0")
     if "automount" in how:
         machine.run("ls", POINT)
     wait_for_mount(machine)
+    machine.shell(f"echo text > {POINT}/file")
+    assert on_share(machine, "file") == "text\n"
+
+
+@pytest.mark.parametrize("how", ["service", "_netdev,nofail"])
+def test_the_network_is_waited_for(prepared, how):
+    """Where something does, nothing is tried before: no attempt fails."""
+    machine = prepared
+    prepare(machine, how, listen_anywhere(machine))
+    network = f"[Match]\nName=late0\n[Network]\nAddress={ADDRESS}/24\n"
+    machine.write("/etc/systemd/network/late.network", network)
+    enable(machine, "systemd-networkd")
+    enable(machine, "azfuse-emulator")
+    machine.boot(wait=False)
+    unit = SERVICE if how == "service" else MOUNT_UNIT
+    machine.wait_until(lambda: machine.show("azfuse-emulator", "ActiveState") == "active")
+    jobs = machine.run("systemctl", "list-jobs", unit).stdout
+    assert re.search(r"start +waiting", jobs), jobs
+    plug_in(machine)
+    wait_for_mount(machine)
+    assert "failed" not in machine.journal("--unit", unit).lower()
     machine.shell(f"echo text > {POINT}/file")
     assert on_share(machine, "file") == "text\n"
