@@ -63,6 +63,7 @@ def mount(
       disk-cache-size=SIZE           how much of it (10G)
       max-transfers=N                range requests at once (16), four times as many small ones
       dirty-expire, retry-timeout    seconds (5, 120)
+      mount-timeout=SECONDS          how long to try while nobody answers (10)
       writeback[=SECONDS]            close waits for a local journal, upload follows (off; 0.2)
       lease=off|auto|always          keep other writers off while uploading (auto)
       lease-wait=SECONDS             wait for leases of others before EBUSY (0)

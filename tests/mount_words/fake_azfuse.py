@@ -1,7 +1,8 @@
-"""`azfuse` and `mount.azfuse` over a file system that needs no share.
+"""`azfuse`, `mount.azfuse` and `umount.fuse.azfuse` over a file system that needs no share.
 
     python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
-    FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
+    FAKE_HELPER=mount python -m tests.mount_words.fake_azfuse SOURCE DIR ...
+    FAKE_HELPER=umount python -m tests.mount_words.fake_azfuse DIR ...
 
 FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N
 seconds, FAKE_DIRTY=N claim N dirty bytes, FAKE_BROKEN=1 raise while it serves,
@@ -94,7 +95,8 @@ def main() -> None:
     module = types.ModuleType("azfuse.fuse.filesystem")
     module.FileSystem = FileSystem  # type: ignore[attr-defined]
     sys.modules["azfuse.fuse.filesystem"] = module
-    (helper if os.environ.get("FAKE_HELPER") else cli).main()
+    commands = {"mount": helper.main, "umount": helper.umount_main}
+    commands.get(os.environ.get("FAKE_HELPER", ""), cli.main)()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def test_contents(package):
     assert not {"pip", "setuptools", "pkg_resources"} & modules
     for name in (
         "/usr/sbin/mount.azfuse",
+        "/usr/sbin/umount.fuse.azfuse",
         "/usr/lib/systemd/system/azfuse@.service",
         "/usr/share/man/man8/mount.azfuse.8.gz",
         "/usr/share/doc/azfuse/changelog.Debian.gz",
