@@ -34,6 +34,10 @@ _FILES: Final = """\
 _STATUS: Final = """\
 0 for success, 1 for what failed, 2 for wrong words; one sentence on standard error says why.
 """
+#: What mount(8) and umount(8) expect of their helpers.
+_HELPER_STATUS: Final = """\
+0 for success, 1 for wrong words, 32 for what failed; one sentence on standard error says why.
+"""
 
 
 def pages() -> dict[str, str]:
@@ -42,6 +46,7 @@ def pages() -> dict[str, str]:
         "azfuse.1": "\n".join(_azfuse()) + "\n",
         "azfuse-emulator.1": "\n".join(_emulator()) + "\n",
         "mount.azfuse.8": "\n".join(_mount()) + "\n",
+        "umount.fuse.azfuse.8": "\n".join(_umount()) + "\n",
         "azfuse.toml.5": "\n".join(_config()) + "\n",
     }
 
@@ -102,9 +107,27 @@ def _mount() -> Iterator[str]:
     )
     yield ".SH SOURCE AND OPTIONS"
     yield from _text(command.help or "")
-    yield from _section("EXIT STATUS", _STATUS)
+    yield from _section("EXIT STATUS", _HELPER_STATUS)
     yield from _section("FILES", _FILES)
-    yield from _also("azfuse(1)", "azfuse.toml(5)", "mount(8)", "fstab(5)", "systemd.mount(5)")
+    yield from _also(
+        "azfuse(1)", "azfuse.toml(5)", "umount.fuse.azfuse(8)", "mount(8)", "fstab(5)",
+        "systemd.mount(5)",
+    )  # fmt: skip
+
+
+def _umount() -> Iterator[str]:
+    yield from _head(
+        "umount.fuse.azfuse", 8, "unmount an Azure Files share", "umount [-l] DIRECTORY"
+    )
+    yield from _section(
+        "DESCRIPTION",
+        "umount(8) calls this for what azfuse has mounted, as systemd does at shutdown. It returns "
+        "when everything is on the share.\n\n"
+        "-l unmounts at once: the daemon goes on until all is saved. -f, -n, -r and -v are "
+        "accepted.",
+    )
+    yield from _section("EXIT STATUS", _HELPER_STATUS)
+    yield from _also("azfuse(1)", "mount.azfuse(8)", "umount(8)")
 
 
 def _config() -> Iterator[str]:

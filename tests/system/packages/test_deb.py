@@ -116,7 +116,8 @@ def test_installed(root):
         azfuse --version
         readlink -f /usr/lib/azfuse/bin/python
         dpkg --verify azfuse
-        for page in azfuse.1 azfuse-emulator.1 azfuse.toml.5 mount.azfuse.8; do
+        for page in azfuse.1 azfuse-emulator.1 azfuse.toml.5 mount.azfuse.8 \
+                umount.fuse.azfuse.8; do
             gzip -t "/usr/share/man/man${page##*.}/$page.gz"
         done
         azfuse emulator --help > /tmp/help
