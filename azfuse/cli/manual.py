@@ -95,7 +95,10 @@ def _mount() -> Iterator[str]:
         "mount(8) calls this for the type azfuse, or azfuse itself for fuse.azfuse. It returns "
         "when the share is mounted; a daemon serves it until it is unmounted, and ends when all "
         "is saved. What root mounts so is open to all users as far as modes allow.\n\n"
-        "-s ignores unknown options, -f does everything but the mount, -n and -v are accepted.\n\n"
+        "-s ignores unknown options, -f does everything but the mount, -v shows what is mounted, "
+        "-n is accepted.\n\n"
+        "-o remount with ro, rw, noatime, nosuid, nodev or noexec changes a mount as it runs; "
+        "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
         "account/share  /mnt/share  azfuse  _netdev,nofail,credentials=/etc/azfuse/my.cred  0  0",

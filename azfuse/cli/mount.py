@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from azfuse.mount.launch import launch
+from azfuse.mount.options import is_remount
 from azfuse.mount.plan import make_plan
+from azfuse.mount.remount import remount
 
 
 @click.command()
@@ -72,5 +74,8 @@ def mount(
       noatime, nodev, nosuid, noexec, sync, dirsync, auto_unmount
     Options of mount(8) and systemd (nofail, _netdev, x-...) are accepted and ignored.
     """  # noqa: D301 # \b is click's mark
+    if is_remount(options):
+        remount(source, mountpoint, options, os.environ, config_file=config_file)
+        return
     plan = make_plan(source, mountpoint, options, os.environ, config_file=config_file)
     launch(plan, foreground=foreground)

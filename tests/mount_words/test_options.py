@@ -205,7 +205,6 @@ def test_a_snapshot_is_read_only():
         ("max_read=4096", "unknown option max_read"),
         ("writethrough", "unknown option writethrough"),
         ("writeback=soon", "seconds are needed"),
-        ("remount", "cannot change a mount"),
         ("multiuser", "option multiuser cannot be had: every program uses the credentials"),
         ("prefixpath=dir", "write the directory behind the share"),
         ("sec=krb5i", "takes the place of Kerberos"),
