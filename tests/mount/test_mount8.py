@@ -24,6 +24,7 @@ pytestmark = [
 # Ends when its standard input does.
 SET_UP = """
 set -e
+umount -a -l -t fuse.azfuse  # what others have mounted would live as long as this copy of it
 mount -t tmpfs tmpfs "$1/upper"
 mkdir "$1/upper/over" "$1/upper/work"
 ln -s "$2" "$1/upper/over/mount.azfuse"  # both as `make install` makes them
