@@ -35,7 +35,13 @@ def launch(plan: Plan, *, foreground: bool) -> None:
 
 
 def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], None]) -> None:
-    logs.configure(destination, plan.options.log_level)
+    logs.configure(
+        destination,
+        plan.options.log_level,
+        plan.options.log_format,
+        mount_point=str(plan.mount_point),
+        source=plan.source.text,
+    )
     try:
         # Only here, in the process that serves: the one that starts a daemon needs none of it.
         from azfuse.fuse.filesystem import FileSystem

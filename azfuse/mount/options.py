@@ -17,6 +17,7 @@ from azfuse.cache.metadata import Belief
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount import cifs, values
 from azfuse.mount.errors import UsageError
+from azfuse.mount.logs import LogFormat
 from azfuse.mount.source import Source
 
 Posix = Literal["metadata", "acl", "off"]
@@ -71,6 +72,7 @@ class MountOptions:
     credentials: Path | None = None
     state_dir: Path | None = None
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
     log_file: Path | None = None
     foreground: bool = False
     metrics: values.MetricsAddress | None = None
@@ -172,6 +174,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "credentials": values.path,
     "state-dir": values.path,
     "log-level": values.word("debug", "info", "warning", "error"),
+    "log-format": values.word("text", "json"),
     "log-file": values.path,
     "metrics": values.metrics,
 }
@@ -307,7 +310,7 @@ def _check_bounds(name: str, least: float | None, most: float | None) -> None:
 
 
 def _unknown(written: str, name: str) -> str:
-    return f"unknown option {written}{did_you_mean(name) or '; see azfuse mount --help'}"
+    return f"unknown option {written}{did_you_mean(name) or '; azfuse mount -o help lists all'}"
 
 
 def did_you_mean(name: str) -> str:
