@@ -19,7 +19,7 @@ from azfuse.mount.acl_probe import try_acl
 from azfuse.mount.changes import Changes
 from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
-from azfuse.mount.explain import expired, explain
+from azfuse.mount.explain import expired, explain, explain_fuse
 from azfuse.mount.figures import summary_line
 from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import feed_watchdog, notify
@@ -219,7 +219,7 @@ class Session:
             try:
                 pyfuse3.init(file_system, self._mount_point, options)  # type: ignore[arg-type]
             except RuntimeError as error:
-                reason = said() or str(error)
+                reason = explain_fuse(said() or str(error))
                 raise MountError(f"FUSE refused to mount {self._mount_point}: {reason}") from None
         mount = mounted_here(self._plan.mount_point)
         try:

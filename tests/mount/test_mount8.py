@@ -5,70 +5,19 @@ machine's /run is touched.
 """
 
 import os
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
-from tests.mount.harness import PATIENCE, Share
+from tests.mount.harness import Share
+from tests.mount.namespace import Shell, namespace
 
 pytestmark = [
     pytest.mark.mount,
     pytest.mark.skipif(os.geteuid() != 0, reason="mount(8) is for root"),
 ]
-
-# Ends when its standard input does.
-SET_UP = """
-set -e
-umount -a -l -t fuse.azfuse  # what others have mounted would live as long as this copy of it
-mount -t tmpfs tmpfs "$1/upper"
-mkdir "$1/upper/over" "$1/upper/work"
-ln -s "$2" "$1/upper/over/mount.azfuse"  # both as `make install` makes them
-ln -s "$2" "$1/upper/over/mount.fuse.azfuse"
-mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$1/upper/over,workdir=$1/upper/work" x /usr/sbin
-mkdir -p /run/mount /run/azfuse
-mount -t tmpfs tmpfs /run/mount
-mount -t tmpfs -o mode=0700 tmpfs /run/azfuse
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/share
-echo ready
-exec cat
-"""
-
-Done = subprocess.CompletedProcess[str]
-
-
-class Shell:
-    """A shell of root in the namespace; the words that everybody needs are variables."""
-
-    def __init__(self, pid: int, directory: Path, variables: dict[str, str]) -> None:
-        self._pid = pid
-        self.fstab = directory / "fstab"
-        self.point = Path("/mnt/share")  # others can get there
-        self._variables = {"MNT": str(self.point), "LIBMOUNT_FSTAB": str(self.fstab), **variables}
-
-    def __call__(self, script: str, *, status: int = 0) -> str:
-        """Run *script*; return what it printed, on both outputs."""
-        path = f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin"
-        done = subprocess.run(
-            ["nsenter", "-t", str(self._pid), "-m", "sh", "-c", script],
-            env={**os.environ, "PATH": path, **self._variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == status, f"{script!r} ended with {done.returncode}: {done.stdout}"
-        return done.stdout
-
-    def end(self) -> None:
-        self('azfuse unmount --all --timeout 30 || umount -l "$MNT" || true')
 
 
 @pytest.fixture
@@ -81,26 +30,9 @@ def credentials(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sh(tmp_path, share, credentials) -> Iterator[Shell]:
-    (tmp_path / "upper").mkdir()
-    helper = Path(sysconfig.get_path("scripts"), "mount.azfuse")
-    with subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", SET_UP, "sh", tmp_path,
-         helper],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as keeper:  # fmt: skip
-        try:
-            assert keeper.stdout is not None
-            if keeper.stdout.readline() != "ready\n":
-                assert keeper.stderr is not None
-                pytest.skip(f"no namespace with an overlay can be had: {keeper.stderr.read()}")
-            words = f"credentials={credentials},state-dir={tmp_path / 'state'}"
-            shell = Shell(keeper.pid, tmp_path, {"SRC": share.source, "WORDS": words})
-            try:
-                yield shell
-            finally:
-                shell.end()
-        finally:
-            keeper.terminate()
+    words = f"credentials={credentials},state-dir={tmp_path / 'state'}"
+    with namespace(tmp_path, {"SRC": share.source, "WORDS": words}) as shell:
+        yield shell
 
 
 def findmnt(sh: Shell, column: str) -> str:
