@@ -38,7 +38,7 @@ demo:
 	@$(bin)/azfuse demo
 
 test: lint
-	$(bin)/python -m pytest -m "not long"
+	$(bin)/python -m pytest -m "not long" -n 2 --dist worksteal
 
 test-long: lint
 	$(bin)/python -m pytest

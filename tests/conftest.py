@@ -1,4 +1,4 @@
-"""Fixtures for every layer of tests, and how tests are shared out among processes."""
+"""Fixtures for every layer of tests, and what keeps processes of `pytest -n` apart."""
 
 import ctypes
 import os
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-MOUNTS = Path(__file__).parent / "mount"
 _CLONE_NEWNS = 0x20000  # unshare(2)
 
 
@@ -26,17 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", "/run/azfuse"], check=True, timeout=20
     )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests on real mounts in one process: they count requests while seconds pass.
-
-    They take longest, so they come first. Of the others a file is what stays together.
-    """
-    for item in items:
-        of_mounts = item.path.is_relative_to(MOUNTS)
-        item.add_marker(pytest.mark.xdist_group("mount" if of_mounts else str(item.path)))
-    items.sort(key=lambda item: not item.path.is_relative_to(MOUNTS))
 
 
 @pytest.fixture
