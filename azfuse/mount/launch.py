@@ -45,6 +45,7 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
     try:
         # Only here, in the process that serves: the one that starts a daemon needs none of it.
         from azfuse.fuse.filesystem import FileSystem
+        from azfuse.mount.health import Complaints
         from azfuse.mount.session import Session
     except ImportError as error:
         raise MountError(f"the file system cannot be loaded: {error}") from error
@@ -55,7 +56,9 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
         started=start_time(os.getpid()),
         log=destination,
     )
-    session = Session(plan, registry, record)
+    complaints = Complaints()
+    logging.getLogger("azfuse").addHandler(complaints)
+    session = Session(plan, registry, record, complaints)
     failure: MountError | UsageError | None = None
     try:
         trio.run(session.run, FileSystem, ready)

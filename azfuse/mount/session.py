@@ -21,6 +21,7 @@ from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError
 from azfuse.mount.explain import expired, explain, explain_fuse
 from azfuse.mount.figures import summary_line
+from azfuse.mount.health import Complaints, Health
 from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import feed_watchdog, notify
 from azfuse.mount.plan import Plan
@@ -57,11 +58,14 @@ PROGRESS_INTERVAL: Final = 5.0
 class Session:
     """One mount, and how far it has come."""
 
-    def __init__(self, plan: Plan, registry: Registry, record: Record) -> None:
+    def __init__(
+        self, plan: Plan, registry: Registry, record: Record, complaints: Complaints
+    ) -> None:
         self._plan = plan
         self._mount_point = str(plan.mount_point)
         self._registry = registry
         self._record = record
+        self._complaints = complaints
         self._stop = trio.Event()
         self._saving = trio.Event()
         #: Held while the kernel is told to forget something: it may wait for answers of ours,
@@ -118,8 +122,11 @@ class Session:
                 return await file_system.refresh(path)
 
         changes = Changes(self._plan, transport, file_system)
+        health = Health(self._plan, transport, self._complaints)
         path = socket_path(self._registry.directory, self._mount_point)
-        return ControlServer(path, {"stats": stats, "refresh": refresh, **changes.answers})
+        return ControlServer(
+            path, {"stats": stats, "refresh": refresh, "health": health.answer, **changes.answers}
+        )
 
     async def _start_metrics(self, background: trio.Nursery, file_system: ServedFileSystem) -> None:
         address = self._plan.options.metrics
