@@ -26,6 +26,12 @@ def summary_line(stats: Mapping[str, Any]) -> str:
     return f"mounted for {duration_text(stats['mount']['uptimeSeconds'])}: {', '.join(parts)}"
 
 
+def dirty_bytes(stats: Mapping[str, Any]) -> int:
+    """Return how much is not on the share yet."""
+    left: int = stats.get("writes", {}).get("dirtyBytes", 0)
+    return left
+
+
 def saving_line(stats: Mapping[str, Any], rate: float | None) -> str:
     """Return what an unmount waits for, at *rate* bytes a second."""
     writes = stats.get("writes", {})
