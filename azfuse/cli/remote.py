@@ -7,6 +7,7 @@ import trio
 
 from azfuse.cli.failure import CommandError
 from azfuse.cli.target import Target
+from azfuse.cli.waiting import sign_of_life
 from azfuse.mount.errors import UsageError
 from azfuse.mount.explain import explain_authentication, explain_connection
 from azfuse.rest.errors import (
@@ -54,9 +55,11 @@ def run(target: Target, work: Callable[[Transport], Awaitable[T]]) -> T:
     """
 
     async def connected() -> T:
-        async with Transport(
-            target.login.endpoint, target.login.credentials, retry=RetryPolicy(_RETRY_TIMEOUT)
-        ) as transport:
+        login, retry = target.login, RetryPolicy(_RETRY_TIMEOUT)
+        async with (
+            sign_of_life(f"waiting for account {target.account}"),
+            Transport(login.endpoint, login.credentials, retry=retry) as transport,
+        ):
             return await work(transport)
 
     try:

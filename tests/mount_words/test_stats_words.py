@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -158,6 +159,16 @@ def test_watching_elsewhere_until_it_is_unmounted(azfuse, mounted, mount_point):
         f"{mount_point} is unmounted, and everything is saved\n",
     )
     assert "Traceback" not in out
+
+
+def test_a_service_that_takes_its_time_is_waited_for_visibly():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/devstoreaccount1"
+        with terminal("share", "list", url) as command:
+            command.read_until("waiting for account devstoreaccount1")
+            os.write(command.master, b"\x03")
+            assert command.wait() == 130
+    assert "azfuse: interrupted" in command.shown
 
 
 def test_a_slow_unmount_shows_what_is_left(mounted, mount_point):
