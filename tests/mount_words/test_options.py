@@ -200,6 +200,11 @@ def test_what_was_chosen_is_known():
     }  # fmt: skip
 
 
+def test_a_snapshot_as_windows_writes_it():
+    options = parse_options(["snapshot=@GMT-2026.01.31-12.00.00"])
+    assert options.snapshot == "2026-01-31T12:00:00.0000000Z"
+
+
 def test_a_snapshot_is_read_only():
     options = parse_options(["snapshot=2026-01-31T12:00:00.0000000Z,rw"])
     assert options.settings(SOURCE, Path("/x")).read_only
@@ -243,6 +248,7 @@ def test_a_snapshot_is_read_only():
         ("posix=ntfs", "one of metadata, acl, off"),
         ("log-level=loud", "one of debug, info, warning, error"),
         ("snapshot=yesterday", "the time of a snapshot"),
+        ("snapshot=@GMT-2026.13.31-12.00.00", "the time of a snapshot"),
         ("log-file=", "a path is needed"),
         ('log-file="x', "a quote that is not closed"),
         ("metrics", "option metrics needs a value"),
