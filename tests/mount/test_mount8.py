@@ -160,6 +160,25 @@ def test_lazy_and_busy(sh, share):
     assert share.read("late") == b"text\n"
 
 
+def test_as_the_first_process_of_a_container(sh, share):
+    """With what `docker run --cap-add SYS_ADMIN` leaves to root; stopped as docker stops it."""
+    allowed = "sys_admin,chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap"
+    bounded = "-all,+" + allowed.replace(",", ",+")
+    sh(
+        f"""
+        unshare --pid --fork setpriv --bounding-set={bounded} --inh-caps=-all \
+            azfuse mount "$SRC" "$MNT" -f -o "$WORDS,dirty-expire=600" 2>"$LOG" &
+        until mountpoint -q "$MNT"; do kill -0 $! || exit 9; sleep 0.05; done
+        exec 3>"$MNT/file"
+        echo text >&3
+        kill -TERM "$(pgrep --parent $!)"
+        wait $!
+        """,
+        LOG=str(share.emulator.directory / "container.log"),
+    )
+    assert share.read("file") == b"text\n"
+
+
 def test_nothing_secret_is_shown(sh):
     sh('mount -v -t azfuse "$SRC" "$MNT" -o "$WORDS"')
     everywhere = sh(
