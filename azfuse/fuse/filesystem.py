@@ -83,6 +83,7 @@ class FileSystem(Operations):
         }
         self._transport = transport
         self._share = Share(transport, share)
+        self._permissions = Permissions(self._share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         heap = Heap(settings.cache_size + _HEAP_SLACK)
         self._cache = BlockCache(settings.cache_size, self._emptied, heap.tidy)
@@ -104,7 +105,7 @@ class FileSystem(Operations):
             Directory(self._transport, self._share.share, snapshot=settings.snapshot),
             File(self._transport, self._share.share, snapshot=settings.snapshot),
             settings,
-            Permissions(self._share),
+            self._permissions,
             self._cache,
             self.kernel,
             trio.current_time,
