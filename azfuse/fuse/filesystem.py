@@ -182,9 +182,7 @@ class FileSystem(Operations):
                 self._tree(self.settings.of_snapshot(taken), {}, self.tree.table), reader
             ),
         )
-        self.directories = Directories(
-            self.tree, nursery, self.settings.writeback, self.tree.forget
-        )
+        self.directories = Directories(self.tree, nursery, self.settings.writeback)
         self.namespace = Namespace(
             self.tree,
             self._writeback,
