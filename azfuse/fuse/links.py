@@ -5,9 +5,8 @@ import os
 
 from azfuse.cache.metadata import Facts
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, path_of
 from azfuse.fuse.remote_file import changed, leased
-from azfuse.fuse.removal import path_of
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings, Written

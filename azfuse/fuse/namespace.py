@@ -11,12 +11,12 @@ from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode, Place
+from azfuse.fuse.inodes import Inode, Place, path_of
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.links import make_hard_link, make_symlink
 from azfuse.fuse.posix import Posix
 from azfuse.fuse.remote_file import InodeFile, changed, leased
-from azfuse.fuse.removal import Removal, has_record, path_of
+from azfuse.fuse.removal import Removal, has_record
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Written
