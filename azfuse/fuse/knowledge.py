@@ -203,6 +203,11 @@ class Knowledge:
         parent, name = place
         return parent is not None and parent.children.get(self.key(name)) is inode
 
+    def _leave(self, inode: Inode, place: Place) -> None:
+        parent, name = place
+        if parent is not None and self._is_at(inode, place):
+            del parent.children[self.key(name)]
+
     def shows(self, directory: Inode, inode: Inode, name: str) -> bool:
         """Say whether *inode*, listed as *name* in *directory*, is still to be shown there."""
         if inode.other_names:
@@ -211,17 +216,15 @@ class Knowledge:
 
     def detach(self, inode: Inode) -> None:
         """Take *inode* out of its directories; it keeps saying where it was."""
-        for parent, name in (inode.place, *inode.other_names):
-            if parent is not None and parent.children.get(self.key(name)) is inode:
-                del parent.children[self.key(name)]
+        for place in (inode.place, *inode.other_names):
+            self._leave(inode, place)
         inode.other_names = ()
 
     def vanish(self, inode: Inode) -> None:
         """Note that we took *inode* away from where it was; it may have other names."""
         (parent, name), others = inode.place, inode.other_names
         if parent is not None:
-            if parent.children.get(self.key(name)) is inode:
-                del parent.children[self.key(name)]
+            self._leave(inode, inode.place)
             self._touch(parent, name)
             listing = self._listings.get(parent)
             if listing is not None:
