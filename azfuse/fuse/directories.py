@@ -223,8 +223,15 @@ class Directories:
             if not await self._join(inode):
                 raise
             return
-        blank = Facts(inode.name, True, 0, 0, None, 0, 0, 0, attributes, None, metadata, asked)
-        self._made(inode, blank.after(written, asked))
+        facts = Facts.of_creation(
+            inode.name,
+            written,
+            asked,
+            is_directory=True,
+            attributes=attributes,
+            metadata=metadata,
+        )
+        self._made(inode, facts)
         inode.changed_at = tree.clock()
 
     async def _join(self, inode: Inode) -> bool:

@@ -134,10 +134,9 @@ class InodeFile:
         """Note that the file is on the share now, as *written* says."""
         inode, tree = self._inode, self._tree
         tree.moved_bytes += size
-        blank = Facts(
-            inode.name, False, 0, size, None, 0, 0, 0, attributes, None, metadata, asked
-        )  # fmt: skip
-        inode.facts = blank.after(written, asked)
+        inode.facts = Facts.of_creation(
+            inode.name, written, asked, size=size, attributes=attributes, metadata=metadata
+        )
         inode.link_etag = written.etag
         inode.changed_at = tree.clock()
         tree.table.got_file_id(inode, inode.facts.file_id)
