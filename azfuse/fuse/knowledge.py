@@ -21,6 +21,7 @@ from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import Trust
+from azfuse.rest.wire import MAX_CLOCK_SKEW
 
 if TYPE_CHECKING:
     from azfuse.rest.errors import ServiceError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _MOST_MISSING: Final = 4096
 #: Directories of which the times are remembered that we moved, though nobody holds them now.
 _MOST_TIMES: Final = 10_000
-#: No service's clock is further ahead of ours: it refuses our signatures then. Nanoseconds.
-_MOST_SKEW: Final = 15 * 60 * 1_000_000_000
 #: The step of the service's clock in nanoseconds.
 _TICK: Final = 100
 
@@ -304,7 +303,7 @@ class Knowledge:
         now = now_ns // _TICK * _TICK
         # They always move on, though the service's clock may be a little ahead of ours. What
         # a program has put into the future comes back from there.
-        if parent.mtime - now > _MOST_SKEW:
+        if parent.mtime - now > MAX_CLOCK_SKEW:
             parent.mtime = now
         else:
             parent.mtime = max(parent.mtime + _TICK, now)
