@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli.target import config_option
 from azfuse.mount.launch import launch
 from azfuse.mount.plan import make_plan
 
@@ -20,13 +21,7 @@ from azfuse.mount.plan import make_plan
     help="Mount options; may be given several times.",
 )
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Config file instead of those of machine and user.",
-)
+@config_option
 def mount(
     source: str,
     mountpoint: str | None,
