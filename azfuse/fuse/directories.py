@@ -12,10 +12,10 @@ from typing import Final
 import trio
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.changes import key_for_new, send_posix
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import key_for_new, send_posix
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings

@@ -4,9 +4,9 @@ import errno
 import os
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.changes import changed, leased
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode, path_of
-from azfuse.fuse.remote_file import changed, leased
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings, Written

@@ -9,13 +9,14 @@ import pyfuse3
 
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
+from azfuse.fuse.changes import changed, leased
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode, Place, path_of
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.links import make_hard_link, make_symlink
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, leased
+from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.removal import Removal, has_record
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError

@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 
 from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.changes import changed, leased, make_writable
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode, Place, path_of
 from azfuse.fuse.leases import Leases
-from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
+from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.wire import FileAttributes

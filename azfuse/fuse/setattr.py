@@ -9,12 +9,12 @@ from typing import Final
 import pyfuse3
 
 from azfuse.cache.writeback import WriteBack
+from azfuse.fuse.changes import send_posix
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import send_posix
 from azfuse.fuse.tree import Tree
 
 #: The earliest and the latest time that 64 bits of nanoseconds hold, in the years 1677 and
