@@ -27,17 +27,19 @@ from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.permissions import Permissions
+from azfuse.fuse.readdir import DirectoryReader
 from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.fuse.snapshots import Snapshots, View
+from azfuse.fuse.snapshots import Snapshots
 from azfuse.fuse.space import Space
 from azfuse.fuse.state import MountState
 from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.fuse.view import View
 from azfuse.rest.account import Account
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError, ServiceError
@@ -182,6 +184,7 @@ class FileSystem(Operations):
                 self._tree(self.settings.of_snapshot(taken), {}, self.tree.table), reader
             ),
         )
+        self.directory_reader = DirectoryReader(self.snapshots)
         self.directories = Directories(self.tree, nursery, self.settings.writeback)
         self.namespace = Namespace(
             self.tree,
