@@ -15,23 +15,19 @@ from cachetools import LRUCache
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.metadata import Facts, Listing, ListingCache
 from azfuse.fuse.dialect import Dialect, SmbDialect
+from azfuse.fuse.directory_times import DirectoryTimes
 from azfuse.fuse.inodes import Inode, InodeTable, Place
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.permissions import Permissions
 from azfuse.fuse.posix import PosixPolicy
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.fuse.trust import Trust
-from azfuse.rest.wire import MAX_CLOCK_SKEW
 
 if TYPE_CHECKING:
     from azfuse.rest.errors import ServiceError
 
 #: Missing names of which it is remembered that the kernel was told so.
 _MOST_MISSING: Final = 4096
-#: Directories of which the times are remembered that we moved, though nobody holds them now.
-_MOST_TIMES: Final = 10_000
-#: The step of the service's clock in nanoseconds.
-_TICK: Final = 100
 
 
 class Knowledge:
@@ -57,6 +53,7 @@ class Knowledge:
         self.clock = clock
         self.trust = Trust(settings, self.dialect, clock)
         self.kernel = kernel
+        self.times = DirectoryTimes()
         #: Told of every refusal of a change to an inode; says if its lease was lost.
         self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
         #: Told of an inode that changed although we hold its lease.
@@ -66,8 +63,6 @@ class Knowledge:
         self._touched: dict[Inode, set[str]] = {}
         self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
-        #: By file id: time of the last write on the share, and mtime and ctime here.
-        self._times: LRUCache[int, tuple[int, int, int]] = LRUCache(_MOST_TIMES)
         root_posix = self.posix.default(0o040000)
         root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
         self.table = (
@@ -297,32 +292,6 @@ class Knowledge:
     def drop_listings(self) -> None:
         """Forget all listings."""
         self._listings.clear()
-
-    def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note that we changed the entries of *parent*: its times move, here alone."""
-        now = now_ns // _TICK * _TICK
-        # They always move on, though the service's clock may be a little ahead of ours. What
-        # a program has put into the future comes back from there.
-        if parent.mtime - now > MAX_CLOCK_SKEW:
-            parent.mtime = now
-        else:
-            parent.mtime = max(parent.mtime + _TICK, now)
-        parent.ctime = max(parent.ctime + _TICK, now)
-
-    def keep_times(self, directory: Inode) -> None:
-        """Remember times of *directory* that we moved; it is about to be forgotten."""
-        facts = directory.facts
-        if facts is not None and not directory.gone:
-            shown = facts.last_write_time, facts.change_time
-            if shown != (directory.mtime, directory.ctime):
-                self._times[directory.file_id] = shown[0], directory.mtime, directory.ctime
-
-    def recall_times(self, directory: Inode) -> None:
-        """Give *directory*, which is known anew, the times that it had here, if they still hold."""
-        facts, kept = directory.facts, self._times.pop(directory.file_id, None)
-        if facts is not None and kept is not None and kept[0] == facts.last_write_time:
-            directory.mtime = kept[1]
-            directory.ctime = max(facts.change_time, kept[2])
 
     def entered(self, inode: Inode) -> None:
         """Note in the listings of its directories that *inode* is on the share now."""

@@ -63,7 +63,7 @@ class Removal:
                 await self._leases.moved(inode)
         if kept:
             await self._writeback.settled()  # or it would come back after a crash
-        self._tree.changed(parent, self._now())
+        self._tree.times.move(parent, self._now())
 
     async def _part(self, inode: Inode, place: Place) -> None:
         """Prepare a file that has several names for losing the one at *place*.
@@ -213,7 +213,7 @@ class Removal:
         if not inode.is_directory:
             raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         await self._remove_directory(inode)
-        self._tree.changed(parent, self._now())
+        self._tree.times.move(parent, self._now())
 
     async def _remove_directory(self, inode: Inode) -> None:
         if any(child.is_local for child in inode.children.values()):

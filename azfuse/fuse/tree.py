@@ -352,7 +352,7 @@ class Tree(Knowledge):
                 inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
                 self.table.add(inode)
                 if inode.is_directory:
-                    self.recall_times(inode)
+                    self.times.recall(inode)
             elif inode.is_directory or not self.dialect.native_links:
                 self.detach(inode)  # renamed by somebody else
             inode.gone = inode.hidden = False
@@ -387,7 +387,7 @@ class Tree(Knowledge):
         if of_use and not inode.unlinked:
             return
         if inode.is_directory:
-            self.keep_times(inode)
+            self.times.keep(inode)
         self.detach(inode)
         self.table.drop(inode)
 
