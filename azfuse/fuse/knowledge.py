@@ -172,6 +172,55 @@ class Knowledge:
             content.continuous = False  # what an upload under way makes clean as well
             self.kernel.forget_content(inode, resized=True)
 
+    # -- inodes -------------------------------------------------------------------------
+
+    def inode_of(self, parent: Inode, facts: Facts) -> Inode:
+        """Return the inode of an entry that an answer shows in *parent*, known before or new."""
+        key = self.key(facts.name)
+        inode = parent.children.get(key)
+        if inode is not None and inode.is_local:
+            return inode  # made here and about to take the place
+        if inode is not None and inode.file_id != facts.file_id:
+            self.prefer(inode, parent, facts.name)
+            self.lost(inode)
+            inode = None
+        if inode is None:
+            inode = self.table.by_file_id(facts.file_id)
+            if inode is None:
+                number = self.table.number_for(facts.file_id)
+                inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
+                self.table.add(inode)
+                if inode.is_directory:
+                    self.times.recall(inode)
+            elif inode.is_directory or not self.dialect.native_links:
+                self.detach(inode)  # renamed by somebody else
+            inode.gone = inode.hidden = False
+            self.attach(inode, parent, facts.name)
+        if inode.other_names:
+            self.prefer(inode, parent, facts.name)
+        else:
+            inode.name = facts.name
+        if inode.facts is not facts:
+            self.apply(inode, facts)
+        return inode
+
+    def forget(self, inode: Inode) -> None:
+        """Let go of an inode that the kernel no longer holds, unless we have use for it."""
+        if inode.lookups or inode.handles or inode.children:
+            return
+        content = inode.file.content if inode.file is not None else None
+        of_use = (
+            inode.is_local
+            or inode.attributes_pending
+            or (content is not None and (content.blocks or content.changed))
+        )
+        if of_use and not inode.unlinked:
+            return
+        if inode.is_directory:
+            self.times.keep(inode)
+        self.detach(inode)
+        self.table.drop(inode)
+
     # -- names --------------------------------------------------------------------------
 
     def attach(self, inode: Inode, parent: Inode, name: str) -> None:
