@@ -38,7 +38,7 @@ demo:
 	@$(bin)/azfuse demo
 
 test: lint
-	$(bin)/python -m pytest -m "not long"
+	$(bin)/python -m pytest -m "not long" -n 2 --dist worksteal
 
 test-long: lint
 	$(bin)/python -m pytest
@@ -62,7 +62,8 @@ install:
 	    "$(DESTDIR)$(libdir)/pyvenv.cfg" | xargs -r sed -i "s|$(DESTDIR)||g"
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)"
 	ln -sfn "$(libdir)/bin/azfuse" "$(DESTDIR)$(PREFIX)/bin/azfuse"
-	ln -sfn "$(libdir)/bin/mount.azfuse" "$(DESTDIR)$(SBINDIR)/mount.azfuse"
+	for name in mount.azfuse mount.fuse.azfuse; do \
+	    ln -sfn "$(libdir)/bin/mount.azfuse" "$(DESTDIR)$(SBINDIR)/$$name" || exit 1; done
 	for unit in azfuse@.service azfuse-emulator.service; do \
 	    sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' "systemd/$$unit" \
 	        > "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done

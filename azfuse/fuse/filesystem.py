@@ -90,6 +90,8 @@ class FileSystem(Operations):
         heap = Heap(settings.cache_size + _HEAP_SLACK)
         self._cache = BlockCache(settings.cache_size, self._emptied, heap.tidy)
         self._disk = _disk_tier(f"{transport.endpoint}/{share}", settings)
+        self._writable = False
+        self._opening = trio.Lock()
         self._instance = secrets.token_hex(4)
         self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
         self.kernel = Kernel()
@@ -134,12 +136,7 @@ class FileSystem(Operations):
                 if self._disk is not None:
                     nursery.start_soon(self._disk.run)
                 if not self.settings.read_only:
-                    await self._restorer.restore(self._state.is_alive)
-                    self.tree.lease_doubted = lambda inode: nursery.start_soon(
-                        self._leases.verify, inode
-                    )
-                    nursery.start_soon(self._leases.run)
-                    nursery.start_soon(self._recover)
+                    await self.allow_writing()
                 try:
                     async with trio.open_nursery() as errands:
                         self.start_errand = errands.start_soon
@@ -162,6 +159,7 @@ class FileSystem(Operations):
                 await self._disk.close()
 
     def _assemble(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         transfers = Transfers(self.settings.max_transfers)
         reader = Reader(self._cache, nursery, transfers, self._disk)
         self._writeback = WriteBack(
@@ -232,6 +230,31 @@ class FileSystem(Operations):
         )
         user = UserAttributes(tree, self._leases, self._writeback)
         return View(tree, files, user, StateAttributes(tree))
+
+    async def allow_writing(self) -> None:
+        """Begin what only a mount that writes needs: what earlier ones left, and leases.
+
+        Does nothing where that was done. Raises what the first requests raise.
+        """
+        async with (
+            self._opening
+        ):  # nothing else waits for it: who asks twice must not restore twice
+            if self._writable:
+                return
+            await self._restorer.restore(self._state.is_alive)
+            self._writable = True
+        self.tree.lease_doubted = lambda inode: self._nursery.start_soon(self._leases.verify, inode)
+        self._nursery.start_soon(self._leases.run)
+        self._nursery.start_soon(self._recover)
+
+    async def settle(self) -> list[str]:
+        """Upload everything that is dirty; return a sentence for each thing that could not be.
+
+        For a mount that was made read-only: with programs that go on writing it has no end.
+        """
+        files = [f"{_path_of(file)}: {error}" for file, error in await self._writeback.drain()]
+        directories = await self.directories.drain()
+        return files + [f"{directory.path}: {error}" for directory, error in directories]
 
     async def tell_kernel(self) -> None:
         """Tell the kernel what it could not know; to run while the mount is served."""

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ _RETRY_TIMEOUT: Final = 8.0
 #: From so many seconds on a clock is worth a word.
 _SKEW_WARN: Final = 60.0
 _LATENCY_SAMPLES: Final = 5
+#: What tells whether something is permitted: it is not, or it is but there is nothing there.
+_TELLING: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _RANGE: Final = 4 * 1024 * 1024
 _RANGES: Final = 4
 
@@ -178,7 +181,11 @@ class _Examination:
         try:
             await ask()
         except ServiceError as error:
-            if error.status != 404:  # not there, but it would have been permitted
+            if error.status not in _TELLING:
+                text = f"not known: the service answers {error.code or error.status}"
+                self._add(Finding(name, "warn", text, "try again, and look at the log if it stays"))
+                return
+            if error.status != HTTPStatus.NOT_FOUND:
                 text = f"not permitted ({error.code or error.status})"
                 if name == "delete" and self._wrote:
                     text += f"; {self._nobody} stays on the share"

@@ -37,6 +37,12 @@ def read_from_memory(reads: Mapping[str, int]) -> str:
     return share_text(max(0, read - missed), read)
 
 
+def dirty_bytes(stats: Mapping[str, Any]) -> int:
+    """Return how much is not on the share yet."""
+    left: int = stats.get("writes", {}).get("dirtyBytes", 0)
+    return left
+
+
 def saving_line(stats: Mapping[str, Any], rate: float | None) -> str:
     """Return what an unmount waits for, at *rate* bytes a second."""
     writes = stats.get("writes", {})

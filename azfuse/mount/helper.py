@@ -6,13 +6,15 @@
 import getopt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from azfuse import __version__
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.launch import launch
-from azfuse.mount.options import parse_options
+from azfuse.mount.mountpoint import absolute, mounted_here
+from azfuse.mount.options import is_remount, parse_options
 from azfuse.mount.plan import make_plan
+from azfuse.mount.remount import remount
 
 # The exit codes of mount(8).
 _USAGE = 1
@@ -48,14 +50,33 @@ def _mount(arguments: Sequence[str]) -> None:
         raise UsageError("azfuse mounts into the caller's namespace only: -N cannot be used")
     if len(words) != 2:
         raise UsageError(_SYNOPSIS)
-    texts, sloppy = [value for name, value in found if name == "-o"], "-s" in flags
+    source, directory = words
+    texts = [value for name, value in found if name == "-o"]
+    _carry_out(source, directory, texts, flags)
+    if "-v" in flags:
+        _say_what_is(directory)
+
+
+def _carry_out(source: str, directory: str, texts: list[str], flags: Collection[str]) -> None:
+    sloppy, fake = "-s" in flags, "-f" in flags  # "fake": everything but the system call
+    if is_remount(texts):
+        remount(source, directory, texts, os.environ, sloppy=sloppy, fake=fake)
+        return
     if os.geteuid() == 0 and "allow_root" not in parse_options(texts, sloppy=sloppy).given:
         # What root mounts with mount(8) is for everybody, as far as the modes allow.
         texts.append("allow_other")
-    source, directory = words
     plan = make_plan(source, directory, texts, os.environ, sloppy=sloppy)
-    if "-f" not in flags:  # "fake": everything but the mount
+    if not fake:
         launch(plan, foreground=False)
+
+
+def _say_what_is(directory: str) -> None:
+    mount = mounted_here(absolute(directory))
+    if mount is not None:
+        words = ",".join(sorted(mount.options))
+        print(  # noqa: T201 # what -v asks for
+            f"mount.azfuse: {mount.source} on {mount.mount_point} type {mount.kind} ({words})"
+        )
 
 
 def _complain(error: Exception, status: int) -> int:

@@ -165,14 +165,14 @@ def test_watching_elsewhere_until_it_is_unmounted(azfuse, mounted, mount_point):
 
 
 def test_a_slow_unmount_shows_what_is_left(mounted, mount_point):
-    record = mounted(FAKE_DRAIN="2.5", FAKE_DIRTY="5000000")
+    record = mounted(FAKE_DRAIN="4", FAKE_DIRTY="5000000")
     with terminal("unmount", str(mount_point)) as unmount:
         unmount.read_until("saving: 1 file and 4.8 MiB left, 0 B/s")
+        unmount.read_until("━━━")
         assert mounted_here(mount_point) is None
         assert unmount.wait() == 0
     # The line was taken away at the end.
-    assert unmount.shown.endswith("\r\x1b[K")
-    assert "\n" not in unmount.shown
+    assert unmount.shown.endswith("\x1b[2K")
     assert not record.alive
 
 

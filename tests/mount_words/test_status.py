@@ -31,22 +31,48 @@ def add(registry: Registry, path: Path, **changes: str) -> str:
     return str(path)
 
 
+def answering(stats: dict[str, Any], service: str | None = None, *complaints: str):
+    health = {
+        "service": service,
+        "seconds": 0.25,
+        "complaints": [
+            {"time": "2026-01-01T00:00:00Z", "level": "warning", "message": text}
+            for text in complaints
+        ],
+    }
+    return lambda record, what: {"stats": stats, "health": health}[what]
+
+
 def test_a_healthy_mount(registry, run, tmp_path, monkeypatch):
     point = add(registry, tmp_path / "a")
-    monkeypatch.setattr("azfuse.cli.status.ask", lambda record, what: HEALTHY)
+    monkeypatch.setattr("azfuse.cli.status.ask", answering(HEALTHY))
     status, out, _ = run("status", "--json")
     report = json.loads(out)
     assert (status, report["healthy"], report["mountPoint"]) == (0, True, point)
     assert (report["dirtyBytes"], report["leases"]) == (7, 2)
+    assert (report["serviceSeconds"], report["complaints"]) == (0.25, [])
     assert run("status", point)[1].startswith("Healthy:")
 
 
 def test_an_upload_that_fails(registry, run, tmp_path, monkeypatch):
     add(registry, tmp_path / "a")
     writes = {**HEALTHY["writes"], "failing": [{"path": "x", "error": "quota"}]}
-    monkeypatch.setattr("azfuse.cli.status.ask", lambda *_: {**HEALTHY, "writes": writes})
+    monkeypatch.setattr("azfuse.cli.status.ask", answering({**HEALTHY, "writes": writes}))
     status, out, _ = run("status", "--json")
     assert (status, json.loads(out)["problem"]) == (1, "x: quota")
+
+
+def test_a_service_that_is_away_and_what_the_log_said(registry, run, tmp_path, monkeypatch):
+    add(registry, tmp_path / "a")
+    said = [f"complaint {number}" for number in range(7)]
+    monkeypatch.setattr("azfuse.cli.status.ask", answering(HEALTHY, "refused", *said))
+    status, out, _ = run("status", "--json")
+    report = json.loads(out)
+    assert (status, report["problem"], report["serviceSeconds"]) == (1, "refused", None)
+    assert len(report["complaints"]) == 7
+    lines = run("status")[1].splitlines()
+    assert lines[-6] == "Complaints of the log:"
+    assert lines[-1] == "  2026-01-01T00:00:00Z warning: complaint 6"
 
 
 def test_a_process_that_does_not_answer_and_one_that_failed(registry, run, tmp_path):
