@@ -203,19 +203,7 @@ class FileSystem(Operations):
             self.files.new_file,
             self.namespace.mkdir,
         )
-        self.sections |= {
-            "share": self.space.stats,
-            "reads": reader.stats,
-            "metadata": self.tree.counters.stats,
-            "cache": self._cache.stats,
-            "writes": self._write_stats,
-            "journal": self._journal.stats,
-            "leases": self._leases.stats,
-            "open": self._open_stats,
-            "kernel": self._kernel_stats,
-        }
-        if self._disk is not None:
-            self.sections["disk"] = self._disk.stats
+        self._add_sections(reader)
 
     def _view(self, tree: Tree, reader: Reader) -> View:
         tree.counters = self.tree.counters
@@ -274,6 +262,21 @@ class FileSystem(Operations):
     def stats(self) -> dict[str, object]:
         """Return what was counted so far and what is pending, as JSON can say it."""
         return {name: section() for name, section in self.sections.items()}
+
+    def _add_sections(self, reader: Reader) -> None:
+        self.sections |= {
+            "share": self.space.stats,
+            "reads": reader.stats,
+            "metadata": self.tree.counters.stats,
+            "cache": self._cache.stats,
+            "writes": self._write_stats,
+            "journal": self._journal.stats,
+            "leases": self._leases.stats,
+            "open": self._open_stats,
+            "kernel": self._kernel_stats,
+        }
+        if self._disk is not None:
+            self.sections["disk"] = self._disk.stats
 
     def _write_stats(self) -> dict[str, object]:
         failing = [
