@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli.target import config_option
 from azfuse.mount.launch import launch
 from azfuse.mount.option_texts import help_text
 from azfuse.mount.options import is_remount
@@ -37,13 +38,7 @@ def _show_help(
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Log all there is to say (log-level=debug).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="As -o log-format.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Config file instead of those of machine and user.",
-)
+@config_option
 def mount(
     source: str,
     mountpoint: str | None,

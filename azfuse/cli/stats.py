@@ -73,6 +73,9 @@ def stats(
     one mount. What operations cost is reckoned from a table of prices that comes with
     azfuse as an example and that you should replace by that of your region.
     """
+    others = {"--json": as_json, "--cost": cost, "--prices": prices, "--tier": tier}
+    if page_file is not None and (given := [word for word, value in others.items() if value]):
+        raise click.UsageError(f"--html and {given[0]} exclude each other")
     if watch is not None and mountpoint is None and not _is_number(watch):
         mountpoint, watch = watch, str(DEFAULT_INTERVAL)
     finish = _with_cost(prices, tier) if cost or prices or tier else _as_it_is

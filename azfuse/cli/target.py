@@ -144,3 +144,15 @@ def target_options(command: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+#: For commands that ask what `azfuse mount` would do.
+mount_options_option = click.option(
+    "-o", "options", multiple=True, metavar="NAME[=VALUE],...", help="As for mount."
+)
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="AZFUSE_CONFIG",
+    metavar="FILE",
+    help="Config file instead of those of machine and user.",
+)

@@ -27,17 +27,19 @@ from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.permissions import Permissions
+from azfuse.fuse.readdir import DirectoryReader
 from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.fuse.snapshots import Snapshots, View
+from azfuse.fuse.snapshots import Snapshots
 from azfuse.fuse.space import Space
 from azfuse.fuse.state import MountState
 from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.fuse.view import View
 from azfuse.rest.account import Account
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError, ServiceError
@@ -83,6 +85,7 @@ class FileSystem(Operations):
         }
         self._transport = transport
         self._share = Share(transport, share)
+        self._permissions = Permissions(self._share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         heap = Heap(settings.cache_size + _HEAP_SLACK)
         self._cache = BlockCache(settings.cache_size, self._emptied, heap.tidy)
@@ -106,7 +109,7 @@ class FileSystem(Operations):
             Directory(self._transport, self._share.share, snapshot=settings.snapshot),
             File(self._transport, self._share.share, snapshot=settings.snapshot),
             settings,
-            Permissions(self._share),
+            self._permissions,
             self._cache,
             self.kernel,
             trio.current_time,
@@ -179,9 +182,8 @@ class FileSystem(Operations):
                 self._tree(self.settings.of_snapshot(taken), {}, self.tree.table), reader
             ),
         )
-        self.directories = Directories(
-            self.tree, nursery, self.settings.writeback, self.tree.forget
-        )
+        self.directory_reader = DirectoryReader(self.snapshots)
+        self.directories = Directories(self.tree, nursery, self.settings.writeback)
         self.namespace = Namespace(
             self.tree,
             self._writeback,
@@ -201,19 +203,7 @@ class FileSystem(Operations):
             self.files.new_file,
             self.namespace.mkdir,
         )
-        self.sections |= {
-            "share": self.space.stats,
-            "reads": reader.stats,
-            "metadata": self.tree.counters.stats,
-            "cache": self._cache.stats,
-            "writes": self._write_stats,
-            "journal": self._journal.stats,
-            "leases": self._leases.stats,
-            "open": self._open_stats,
-            "kernel": self._kernel_stats,
-        }
-        if self._disk is not None:
-            self.sections["disk"] = self._disk.stats
+        self._add_sections(reader)
 
     def _view(self, tree: Tree, reader: Reader) -> View:
         tree.counters = self.tree.counters
@@ -272,6 +262,21 @@ class FileSystem(Operations):
     def stats(self) -> dict[str, object]:
         """Return what was counted so far and what is pending, as JSON can say it."""
         return {name: section() for name, section in self.sections.items()}
+
+    def _add_sections(self, reader: Reader) -> None:
+        self.sections |= {
+            "share": self.space.stats,
+            "reads": reader.stats,
+            "metadata": self.tree.counters.stats,
+            "cache": self._cache.stats,
+            "writes": self._write_stats,
+            "journal": self._journal.stats,
+            "leases": self._leases.stats,
+            "open": self._open_stats,
+            "kernel": self._kernel_stats,
+        }
+        if self._disk is not None:
+            self.sections["disk"] = self._disk.stats
 
     def _write_stats(self) -> dict[str, object]:
         failing = [

@@ -23,15 +23,14 @@ from azfuse.rest.file import File
 from azfuse.rest.retry import RetryPolicy
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
-from azfuse.rest.wire import parse_http_date
+from azfuse.rest.wire import MAX_CLOCK_SKEW, parse_http_date
 
 #: Bounds in seconds: of one connection, of the look at port 445, of one request with its tries.
 _CONNECT_TIMEOUT: Final = 5.0
 _SMB_TIMEOUT: Final = 2.0
 _RETRY_TIMEOUT: Final = 8.0
-#: From so many seconds on a clock is worth a word; from 15 minutes on the service refuses.
+#: From so many seconds on a clock is worth a word.
 _SKEW_WARN: Final = 60.0
-_SKEW_FAIL: Final = 15 * 60.0
 _LATENCY_SAMPLES: Final = 5
 #: What tells whether something is permitted: it is not, or it is but there is nothing there.
 _TELLING: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
@@ -87,7 +86,7 @@ def _clock(moment: float, date: str | None) -> Finding:
         return Finding("clock", "warn", "the service does not say its time")
     text = f"this clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
     advice = "set the clock right (timedatectl set-ntp true)"
-    if abs(skew) >= _SKEW_FAIL:
+    if abs(skew) >= MAX_CLOCK_SKEW / 1_000_000_000:
         return Finding("clock", "fail", text, advice)
     if abs(skew) >= _SKEW_WARN:
         return Finding("clock", "warn", text, advice)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from azfuse.cli.main import main
 from azfuse.mount.errors import MountError
 from azfuse.mount.registry import Record, Registry, start_time
 
@@ -22,17 +21,6 @@ HEALTHY: dict[str, Any] = {
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setattr("azfuse.mount.registry.runtime_dir", lambda: tmp_path)
     return Registry(tmp_path)
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def add(registry: Registry, path: Path, **changes: str) -> str:
