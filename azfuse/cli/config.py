@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.failure import CommandError
 from azfuse.cli.output import show_object, show_rows
 from azfuse.cli.target import config_option, json_option, mount_options_option
@@ -39,7 +40,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.sources)
 @mount_options_option
 @config_option
 @json_option

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.target import config_option, json_option, mount_options_option
 from azfuse.mount.choice import choose
 from azfuse.mount.credentials import find_login
@@ -20,7 +21,7 @@ from azfuse.mount.units import plain_text
 
 
 @click.command()
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=complete.sources)
 @mount_options_option
 @config_option
 @click.option("--write", is_flag=True, help="Try to write, too: a file that is removed again.")

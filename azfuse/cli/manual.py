@@ -69,7 +69,7 @@ def _azfuse() -> Iterator[str]:
     yield from _head("azfuse", 1, cli.get_short_help_str(200), "azfuse COMMAND [ARGUMENT]...")
     yield from _section("DESCRIPTION", cli.help or "")
     yield ".SH COMMANDS"
-    for context, command in _commands(click.Context(cli, info_name="azfuse")):
+    for context, command in every_command(click.Context(cli, info_name="azfuse")):
         if context.command_path == "azfuse emulator":
             yield ".SS azfuse emulator"
             yield "See \\fBazfuse\\-emulator\\fR(1)."
@@ -212,7 +212,7 @@ def _context(name: str) -> click.Context:
     return click.Context(command, info_name=name, parent=parent)
 
 
-def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
+def every_command(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
     """Yield all commands below that of *context*, groups before what is in them."""
     group = context.command
     if not isinstance(group, click.Group):
@@ -222,7 +222,7 @@ def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Com
         if command is not None and not command.hidden:
             inner = click.Context(command, info_name=name, parent=context)
             yield inner, command
-            yield from _commands(inner)
+            yield from every_command(inner)
 
 
 _REPLACED: Final[tuple[tuple[str, str], ...]] = (("\\", "\\e"), ("-", "\\-"), ("~", "\\(ti"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.target import config_option
 from azfuse.mount.launch import launch
 from azfuse.mount.option_texts import help_text
@@ -24,8 +25,8 @@ def _show_help(
 
 
 @click.command()
-@click.argument("source")
-@click.argument("mountpoint", required=False)
+@click.argument("source", shell_complete=complete.sources)
+@click.argument("mountpoint", required=False, shell_complete=complete.directories)
 @click.option(
     "-o",
     "options",
@@ -33,6 +34,7 @@ def _show_help(
     metavar="NAME[=VALUE],...",
     is_eager=True,  # `-o help` needs no SOURCE
     callback=_show_help,
+    shell_complete=complete.mount_options,
     help="Mount options; may be given several times.",
 )
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
@@ -54,9 +56,9 @@ def mount(
     \b
     SOURCE is one of
       account/share[/directory]
-      https://account.file.core.windows.net/share[/directory]       (or //account...)
-      http://127.0.0.1:10004/devstoreaccount1/share                 (an emulator)
-      NAME of the config file, which may know MOUNTPOINT            (azfuse config --help)
+      https://account.file.core.windows.net/share[/directory]  (or //account...)
+      http://127.0.0.1:10004/devstoreaccount1/share            (an emulator)
+      NAME of the config file, which may know MOUNTPOINT (azfuse config --help)
 
     Credentials come from AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY,
     AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_AUTH_MODE=login, or a file that only

@@ -43,7 +43,7 @@ def sas() -> None:
     Examples:
       azfuse sas share account/team --permissions rl --expiry 7d
       azfuse sas file account/team/plan.ods --permissions r --expiry 8h --url
-      azfuse sas account account --permissions rwdlc --resource-types sco --expiry 1d
+      azfuse sas account NAME --permissions rl --resource-types sco --expiry 1d
     """  # noqa: D301 # \b is click's mark
 
 

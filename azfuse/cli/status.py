@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.output import show_object
 from azfuse.cli.target import json_option
 from azfuse.mount.ask import ask, find_mount
@@ -15,7 +16,7 @@ _SHOWN: Final = 5
 
 
 @click.command()
-@click.argument("mountpoint", required=False)
+@click.argument("mountpoint", required=False, shell_complete=complete.mounts)
 @json_option
 def status(mountpoint: str | None, *, as_json: bool) -> int:
     """Say whether a mount is healthy: exit status 0 if it is, 1 if not.
