@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from azfuse.mount.notify import notify
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, DEVELOPMENT_PORT
 
 if TYPE_CHECKING:
@@ -285,3 +286,4 @@ def announce(address: str, keys: Mapping[str, str], made_in: Path | None) -> Non
     if made_in:
         click.echo(f"clients have to trust {made_in / 'ca.pem'}")
     sys.stdout.flush()
+    notify("READY=1", f"STATUS=listening on {address}")

@@ -9,7 +9,7 @@ import click
 
 from azfuse import __version__
 from azfuse.cli.failure import CommandError
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, RefusedError, UsageError
 
 #: Subcommand -> where it lives (imported when it is called, not for help) and what it is for.
 _COMMANDS: Final = {
@@ -76,7 +76,10 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 2 for wrong words, 1 for what failed, one sentence for each."""
+    """Run the command and exit, with one sentence for each failure.
+
+    2 for wrong words, 3 for a mount whose credentials the service does not take, 1 for all else.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and "/" in words[0]:
         # No command but a source: mount.fuse3(8) calls `azfuse SOURCE DIR -o ...` for
@@ -95,6 +98,8 @@ def _main(words: list[str]) -> int:
             raise
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"azfuse: {text}", err=True)
+        if isinstance(error, RefusedError):
+            return 3
         return 1 if isinstance(error, CommandError | MountError) else 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("azfuse: interrupted", err=True)

@@ -3,14 +3,18 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, RefusedError, UsageError
 
 _READY: Final = b"ready"
-#: In front of what is wrong with the words, not with the share or this machine.
-_USAGE: Final = b"usage:"
+#: In front of a failure, by which the caller knows its kind again.
+_KINDS: Final[Mapping[bytes, type[Exception]]] = {
+    b"usage:": UsageError,
+    b"refused:": RefusedError,
+    b"failed:": MountError,
+}
 
 #: Work that calls its argument once it is under way. Raises MountError and UsageError.
 Work = Callable[[Callable[[], None]], None]
@@ -19,8 +23,8 @@ Work = Callable[[Callable[[], None]], None]
 def run_detached(work: Work) -> None:
     """Run *work* in a daemon and return once it is under way.
 
-    Raises MountError or UsageError with the daemon's own words where it does not get that far.
-    A caller that is gone by then is noticed by the daemon, which gives up.
+    Raises MountError, RefusedError or UsageError with the daemon's own words where it does not
+    get that far. A caller that is gone by then is noticed by the daemon, which gives up.
     """
     read_end, write_end = os.pipe()
     sys.stdout.flush()
@@ -32,10 +36,11 @@ def run_detached(work: Work) -> None:
     os.waitpid(child, 0)
     with os.fdopen(read_end, "rb") as pipe:
         answer = pipe.read()
-    if answer.startswith(_USAGE):
-        raise UsageError(answer.removeprefix(_USAGE).decode())
+    for kind, error in _KINDS.items():
+        if answer.startswith(kind):
+            raise error(answer.removeprefix(kind).decode())
     if answer != _READY:
-        raise MountError(answer.decode() or "the mount process died before the mount worked")
+        raise MountError("the mount process died before the mount worked")
 
 
 def _become_daemon(write_end: int, work: Work) -> NoReturn:
@@ -86,7 +91,7 @@ def _report(write_end: int, work: Work) -> int:
         work(ready)
     except (MountError, UsageError) as error:
         if not reported:
-            kind = _USAGE if isinstance(error, UsageError) else b""
+            kind = next(word for word, kind in _KINDS.items() if isinstance(error, kind))
             os.write(write_end, kind + str(error).encode())
         return 1
     return 0

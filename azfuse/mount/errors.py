@@ -2,6 +2,7 @@
 
     UsageError  (ValueError)    the words are wrong: the person corrects them
     MountError                  the words are right, but it cannot be done now
+      RefusedError              and not later either: the service does not take the credentials
 
 The text of either is one sentence, written to be the only line a person sees.
 """
@@ -13,3 +14,10 @@ class UsageError(ValueError):
 
 class MountError(Exception):
     """A mount that could not be made, or did not end well."""
+
+
+class RefusedError(MountError):
+    """A mount that can only be made once somebody has changed credentials or rights.
+
+    A service manager need not try again (exit status 3).
+    """

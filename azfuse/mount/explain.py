@@ -7,11 +7,26 @@ import time
 from typing import TypeVar
 
 from azfuse.mount.credentials import Login
+from azfuse.mount.errors import MountError, RefusedError
 from azfuse.mount.plan import Plan
 from azfuse.rest.auth import Sas, TokenUnavailable
 from azfuse.rest.errors import AzureFilesError, ConnectionFailed, ErrorCode, ServiceError
 
+#: How rest.transport begins what it says of a clock.
+_CLOCK_IS_WRONG = "This machine's clock"
+_REFUSALS = frozenset({401, 403})
 E = TypeVar("E", bound=BaseException)
+
+
+def failure(error: AzureFilesError, plan: Plan) -> MountError:
+    """Return what *error*, met while the share was looked at, makes of the mount."""
+    refused = (
+        isinstance(error, ServiceError)
+        and error.status in _REFUSALS
+        # A machine without a battery learns the time after its boot.
+        and not error.message.startswith(_CLOCK_IS_WRONG)
+    )
+    return (RefusedError if refused else MountError)(explain(error, plan))
 
 
 def explain(error: AzureFilesError, plan: Plan) -> str:
@@ -90,7 +105,7 @@ def explain_authentication(error: ServiceError, login: Login, account: str) -> s
     if text := _complaint(login):
         return text
     detail = error.details.get("AuthenticationErrorDetail", "")
-    if error.message.startswith("This machine's clock"):
+    if error.message.startswith(_CLOCK_IS_WRONG):
         clock = error.message.partition(". ")[0]
         return f"{_uncapitalized(clock)}, so the service refuses its requests: set the clock right"
     if "claimed account" in detail:

@@ -18,8 +18,8 @@ from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.acl_probe import try_acl
 from azfuse.mount.changes import Changes
 from azfuse.mount.control import ControlError, ControlServer, socket_path
-from azfuse.mount.errors import MountError
-from azfuse.mount.explain import expired, explain, explain_fuse
+from azfuse.mount.errors import MountError, RefusedError
+from azfuse.mount.explain import expired, explain_fuse, failure
 from azfuse.mount.figures import summary_line
 from azfuse.mount.health import Complaints, Health
 from azfuse.mount.mountpoint import mounted_here
@@ -86,7 +86,7 @@ class Session:
         Raises MountError, possibly in an exception group.
         """
         if reason := expired(self._plan):
-            raise MountError(reason)
+            raise RefusedError(reason)
         async with self._background_tasks() as background, self._connected() as transport:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
@@ -199,7 +199,7 @@ class Session:
                     await try_acl(transport, share, read_only=settings.read_only)
             except AzureFilesError as error:
                 log.debug("first contact", exc_info=True)
-                raise MountError(explain(error, self._plan)) from error
+                raise failure(error, self._plan) from error
             transport.retry = RetryPolicy(timeout=options.retry_timeout)
             yield transport
 

@@ -25,12 +25,14 @@ LONG_AGO = formatdate(time.time() - 7200, usegmt=True)
 pytestmark = pytest.mark.mount
 
 
-def refused(azfuse: Run, source: str, mount_point: Path, state: str, **variables: str) -> str:
+def refused(
+    azfuse: Run, source: str, mount_point: Path, state: str, *, status: int = 1, **variables: str
+) -> str:
     """Mount in vain, both ways, and return the sentence."""
     words = ["mount", source, str(mount_point), "-o", f"retry-timeout=1,{state}"]
-    line = only_sentence(azfuse(*words, **variables), 1)
+    line = only_sentence(azfuse(*words, **variables), status)
     assert mounted_here(mount_point) is None
-    again = only_sentence(azfuse(*words, "-f", "-o", "log-level=error", **variables), 1)
+    again = only_sentence(azfuse(*words, "-f", "-o", "log-level=error", **variables), status)
     # What is counted in seconds has gone on meanwhile.
     assert re.sub(r"\d+ s ", "", again) == re.sub(r"\d+ s ", "", line)
     assert "SECRET" not in line
@@ -77,9 +79,11 @@ def refused(azfuse: Run, source: str, mount_point: Path, state: str, **variables
     ],
 )  # fmt: skip
 def test_refusals(azfuse, mount_point, state, answer, directory, sentence):
+    # Trying again is no use where the credentials are wrong, but it is where only the clock is.
+    status = 3 if answer.status == 403 and answer.date is None else 1
     with serve(answer) as endpoint:
         source = f"{endpoint}/share{directory}"
-        line = refused(azfuse, source, mount_point, state, AZURE_STORAGE_KEY=KEY)
+        line = refused(azfuse, source, mount_point, state, status=status, AZURE_STORAGE_KEY=KEY)
     assert sentence in line
     assert answer.requests
 
@@ -87,7 +91,8 @@ def test_refusals(azfuse, mount_point, state, answer, directory, sentence):
 def test_a_sas_that_is_not_accepted(azfuse, mount_point, state):
     answer = Answer(403, "AuthenticationFailed", "Server failed.", "Signature did not match.\nMore")
     with serve(answer) as endpoint:
-        line = refused(azfuse, f"{endpoint}/share", mount_point, state, AZURE_STORAGE_SAS_TOKEN=SAS)
+        source, sas = f"{endpoint}/share", SAS
+        line = refused(azfuse, source, mount_point, state, status=3, AZURE_STORAGE_SAS_TOKEN=sas)
     assert line.endswith("is not accepted for account acct: Signature did not match")
 
 
@@ -95,7 +100,8 @@ def test_an_expired_sas_is_not_even_tried(azfuse, mount_point, state):
     answer = Answer()
     sas = f"{SAS}&se=2020-01-02T03:04:05Z"
     with serve(answer) as endpoint:
-        line = refused(azfuse, f"{endpoint}/share", mount_point, state, AZURE_STORAGE_SAS_TOKEN=sas)
+        source = f"{endpoint}/share"
+        line = refused(azfuse, source, mount_point, state, status=3, AZURE_STORAGE_SAS_TOKEN=sas)
     assert line == "azfuse: the shared access signature expired at 2020-01-02T03:04:05Z"
     assert answer.requests == []
 
