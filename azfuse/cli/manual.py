@@ -108,7 +108,9 @@ def _mount() -> Iterator[str]:
         "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
-        "account/share  /mnt/share  azfuse  _netdev,nofail,credentials=/etc/azfuse/my.cred  0  0",
+        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0  0\n\n"
+        "With uhelper=azfuse, umount(8) calls umount.azfuse and returns when everything is saved; "
+        "without it, azfuse goes on saving by itself.",
     )
     help_text = inspect.cleandoc(_context("mount").command.help or "")
     parts = help_text.split(f"\n\n{_AS_IT_STANDS}\n")

@@ -15,14 +15,17 @@ from tests.mount.harness import PATIENCE
 #: A user that no machine has.
 USER = 54321
 
-# Ends when its standard input does. $1 is a directory of the test, $2 our helper, $3 further work.
+# Ends when its standard input does. $1 is a directory of the test, $2 that of our scripts, $3
+# further work.
 _SET_UP = """
 set -e
 umount -a -l -t fuse.azfuse  # what others have mounted would live as long as this copy of it
 mount -t tmpfs -o mode=0755 tmpfs "$1/upper"
 mkdir "$1/upper/over" "$1/upper/work"
-ln -s "$2" "$1/upper/over/mount.azfuse"  # both as `make install` makes them
-ln -s "$2" "$1/upper/over/mount.fuse.azfuse"
+for helper in mount umount; do  # as `make install` makes them
+    ln -s "$2/$helper.azfuse" "$1/upper/over/$helper.azfuse"
+    ln -s "$2/$helper.azfuse" "$1/upper/over/$helper.fuse.azfuse"
+done
 mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$1/upper/over,workdir=$1/upper/work" x /usr/sbin
 mkdir -p /run/mount /run/azfuse
 mount -t tmpfs tmpfs /run/mount
@@ -79,10 +82,10 @@ def namespace(directory: Path, variables: Mapping[str, str], further: str = "") 
     still mounted at the end is unmounted.
     """
     (directory / "upper").mkdir()
-    helper = Path(sysconfig.get_path("scripts"), "mount.azfuse")
+    scripts = sysconfig.get_path("scripts")
     with subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private",
-         "sh", "-c", _SET_UP, "sh", directory, helper, further],
+         "sh", "-c", _SET_UP, "sh", directory, scripts, further],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as keeper:  # fmt: skip
         try:

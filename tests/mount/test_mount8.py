@@ -160,6 +160,36 @@ def test_lazy_and_busy(sh, share):
     assert share.read("late") == b"text\n"
 
 
+def test_umount_returns_when_everything_is_saved(sh, share):
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse,writeback=600"')
+    sh('echo text > "$MNT/file"')
+    assert sh('umount "$MNT"') == ""
+    assert share.read("file") == b"text\n"
+    assert sh("azfuse list").splitlines()[1:] == []
+
+
+def test_umount_by_force_does_not_wait(sh, own_emulator):
+    own_emulator.stop()
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse"; echo text > "$MNT/file"')
+    assert sh('umount -f "$MNT"') == ""
+    assert sh('mountpoint -q "$MNT"', status=32) == ""
+    assert "nothing mounted" in sh('umount.azfuse -l "$MNT"', status=1)
+    assert "is not mounted" in sh('umount.azfuse "$MNT"', status=1)
+    assert sh("umount.azfuse -V").startswith("umount.azfuse ")
+    assert "usage" in sh("umount.azfuse", status=1)
+
+
+def test_what_umount_cannot_save_is_said(sh, share):
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse,writeback=600,retry-timeout=1"')
+    sh('echo text > "$MNT/file"')
+    share.emulator.faults(rules=[{"action": "error", "operation": "CreateFile", "times": 1000}])
+    said = sh('umount "$MNT"', status=32)
+    assert "the data is kept in" in said
+    share.emulator.faults()
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS"; umount "$MNT"')
+    assert share.read("file") == b"text\n"
+
+
 def test_as_the_first_process_of_a_container(sh, share):
     """With what `docker run --cap-add SYS_ADMIN` leaves to root; stopped as docker stops it."""
     allowed = "sys_admin,chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap"

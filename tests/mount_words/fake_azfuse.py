@@ -4,8 +4,8 @@
     FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
 
 FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N
-seconds, FAKE_DIRTY=N claim N dirty bytes, FAKE_BROKEN=1 raise while it serves,
-FAKE_EXIT=1 end the kernel session at once.
+seconds, FAKE_BLOCKED=FILE wait until FILE is gone, FAKE_DIRTY=N claim N dirty bytes,
+FAKE_BROKEN=1 raise while it serves, FAKE_EXIT=1 end the kernel session at once.
 """
 
 import errno
@@ -58,6 +58,9 @@ class FileSystem(pyfuse3.Operations):
             trio.lowlevel.spawn_system_task(self._end_session)
         yield
         await trio.sleep(float(os.environ.get("FAKE_DRAIN", "0")))
+        blocker = trio.Path(os.environ.get("FAKE_BLOCKED", ""))
+        while await blocker.is_file():  # noqa: ASYNC110 # another process takes it away
+            await trio.sleep(0.05)
         if os.environ.get("FAKE_UNSAVED"):
             error = OSError(errno.EIO, "the service is away")
             kept = os.environ["FAKE_UNSAVED"] == "kept"
