@@ -17,7 +17,7 @@ from azfuse.mount.options import MountOptions
 
 _MODES = frozenset({"umask", "fmask", "dmask", "file_mode", "dir_mode"})
 #: Fields of MountOptions that are not one option each.
-_SEVERAL = frozenset({"fuse_words", "ignored", "given"})
+_SEVERAL = frozenset({"fuse_words", "ignored", "given", "remount"})
 
 
 @click.group()

@@ -108,7 +108,7 @@ def _mount() -> Iterator[str]:
         "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
-        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0  0\n\n"
+        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0 0\n\n"
         "With uhelper=azfuse, umount(8) calls umount.azfuse and returns when everything is saved; "
         "without it, azfuse goes on saving by itself.",
     )

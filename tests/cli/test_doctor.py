@@ -46,6 +46,7 @@ def test_all_is_well(doctor, endpoint, good):
     status, found = doctor(f"{endpoint}/team", "--write")
     remote = {name: found[name]["verdict"] for name in found if name not in ("FUSE", "allow_other")}
     assert set(remote.values()) == {"ok"}, found
+    assert all(list(finding) == ["name", "verdict", "text", "advice"] for finding in found.values())
     assert verdict(found, "write") == verdict(found, "delete") == ("ok", "permitted")
     assert "SMB share" in found["service"]["text"]
     assert status == int(found["FUSE"]["verdict"] == "fail")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from azfuse.mount.errors import MountError
 from azfuse.mount.registry import Record, Registry, start_time
+from tests.mount_words.conftest import REPOSITORY
 
 HEALTHY: dict[str, Any] = {
     "mount": {"state": "mounted", "mountedAt": "2026-01-01T00:00:00Z"},
@@ -43,6 +45,13 @@ def answering(stats: dict[str, Any], service: str | None = None, *complaints: st
     return lambda record, what: {"stats": stats, "health": health}[what]
 
 
+def told(command: str) -> list[str]:
+    """Return the keys that the README tells of *command*."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{command}` | "))
+    return re.findall(r"`(\w+)`", row.split("|")[2].partition(";")[0])
+
+
 def test_a_healthy_mount(registry, run, tmp_path, monkeypatch):
     point = add(registry, tmp_path / "a")
     monkeypatch.setattr("azfuse.cli.status.ask", answering(HEALTHY))
@@ -51,6 +60,7 @@ def test_a_healthy_mount(registry, run, tmp_path, monkeypatch):
     assert (status, report["healthy"], report["mountPoint"]) == (0, True, point)
     assert (report["dirtyBytes"], report["leases"]) == (7, 2)
     assert (report["serviceSeconds"], report["complaints"]) == (0.25, [])
+    assert list(report) == told("status")
     assert run("status", point)[1].startswith("Healthy:")
 
 
@@ -119,6 +129,7 @@ def test_the_list(registry, run, tmp_path, monkeypatch):
     status, out, _ = run("list", "--json")
     rows = json.loads(out)
     assert status == 0
+    assert list(rows[0]) == told("list")
     assert [(row["since"], row["dirtyBytes"]) for row in rows] == [
         ("2026-01-01T00:00:00Z", 7), (None, None), (None, None),
     ]  # fmt: skip
