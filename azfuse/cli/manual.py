@@ -4,7 +4,9 @@ In the man macros of groff_man(7). One source, so help and manual cannot disagre
 """
 
 import inspect
+import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ import click
 
 from azfuse import __version__
 from azfuse.cli.main import cli
+from azfuse.mount.option_texts import GROUPS
 from azfuse.mount.options import kind_of, option_names
 
 #: Shown as it stands, as click has it: a paragraph that begins with this line.
@@ -33,6 +36,11 @@ _FILES: Final = """\
 """
 _STATUS: Final = """\
 0 for success, 1 for what failed, 2 for wrong words; one sentence on standard error says why.
+"""
+#: mount(8), "EXIT STATUS".
+_MOUNT_STATUS: Final = """\
+0 for success, 1 for wrong words, 32 for a mount that failed; one sentence on standard error says
+why.
 """
 
 
@@ -61,7 +69,7 @@ def _azfuse() -> Iterator[str]:
     yield from _head("azfuse", 1, cli.get_short_help_str(200), "azfuse COMMAND [ARGUMENT]...")
     yield from _section("DESCRIPTION", cli.help or "")
     yield ".SH COMMANDS"
-    for context, command in _commands(click.Context(cli, info_name="azfuse")):
+    for context, command in every_command(click.Context(cli, info_name="azfuse")):
         if context.command_path == "azfuse emulator":
             yield ".SS azfuse emulator"
             yield "See \\fBazfuse\\-emulator\\fR(1)."
@@ -87,7 +95,6 @@ def _emulator() -> Iterator[str]:
 
 
 def _mount() -> Iterator[str]:
-    command = _context("mount").command
     synopsis = "mount -t azfuse SOURCE DIRECTORY [-o OPTION[,...]]"
     yield from _head("mount.azfuse", 8, "mount an Azure Files share over HTTPS", synopsis)
     yield from _section(
@@ -95,14 +102,33 @@ def _mount() -> Iterator[str]:
         "mount(8) calls this for the type azfuse, or azfuse itself for fuse.azfuse. It returns "
         "when the share is mounted; a daemon serves it until it is unmounted, and ends when all "
         "is saved. What root mounts so is open to all users as far as modes allow.\n\n"
-        "-s ignores unknown options, -f does everything but the mount, -n and -v are accepted.\n\n"
+        "-s ignores unknown options, -f does everything but the mount, -v shows what is mounted, "
+        "-n is accepted.\n\n"
+        "-o remount with ro, rw, noatime, nosuid, nodev or noexec changes a mount as it runs; "
+        "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
-        "account/share  /mnt/share  azfuse  _netdev,nofail,credentials=/etc/azfuse/my.cred  0  0",
+        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0 0\n\n"
+        "With uhelper=azfuse, umount(8) calls umount.azfuse and returns when everything is saved; "
+        "without it, azfuse goes on saving by itself.",
     )
-    yield ".SH SOURCE AND OPTIONS"
-    yield from _text(command.help or "")
-    yield from _section("EXIT STATUS", _STATUS)
+    help_text = inspect.cleandoc(_context("mount").command.help or "")
+    parts = help_text.split(f"\n\n{_AS_IT_STANDS}\n")
+    yield from _section("SOURCE AND CREDENTIALS", f"{_AS_IT_STANDS}\n{parts[1]}")
+    yield from _section("EXAMPLES", f"{_AS_IT_STANDS}\n{parts[2].partition(chr(10))[2]}")
+    yield ".SH OPTIONS"
+    yield "Dashes and underscores are alike. Defaults are in parentheses; sizes are"
+    yield "written 512M, 10G."
+    for group in GROUPS:
+        yield f".SS {_quoted(group.title)}"
+        for option in group.options:
+            yield ".TP"
+            yield f".B {_escaped(option.words)}"
+            yield _escaped(option.text)
+    yield ".PP"
+    yield "Options of mount(8) and systemd (nofail, _netdev, x\\-...) and those of mount.cifs"
+    yield "that change nothing here (serverino, nobrl, vers=, ...) are accepted and ignored."
+    yield from _section("EXIT STATUS", _MOUNT_STATUS)
     yield from _section("FILES", _FILES)
     yield from _also("azfuse(1)", "azfuse.toml(5)", "mount(8)", "fstab(5)", "systemd.mount(5)")
 
@@ -127,7 +153,10 @@ def _config() -> Iterator[str]:
 
 
 def _head(name: str, section: int, purpose: str, synopsis: str) -> Iterator[str]:
-    yield f'.TH {name.upper()} {section} "" "azfuse {__version__}" "azfuse"'
+    # Of the build, which reproducible-builds.org/specs/source-date-epoch lets others choose.
+    built = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
+    date = time.strftime("%Y-%m-%d", built)
+    yield f'.TH {name.upper()} {section} {date} "azfuse {__version__}" azfuse'
     yield ".SH NAME"
     yield f"{_escaped(name)} \\- {_escaped(purpose.rstrip('.'))}"
     yield ".SH SYNOPSIS"
@@ -185,7 +214,7 @@ def _context(name: str) -> click.Context:
     return click.Context(command, info_name=name, parent=parent)
 
 
-def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
+def every_command(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
     """Yield all commands below that of *context*, groups before what is in them."""
     group = context.command
     if not isinstance(group, click.Group):
@@ -195,7 +224,7 @@ def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Com
         if command is not None and not command.hidden:
             inner = click.Context(command, info_name=name, parent=context)
             yield inner, command
-            yield from _commands(inner)
+            yield from every_command(inner)
 
 
 _REPLACED: Final[tuple[tuple[str, str], ...]] = (("\\", "\\e"), ("-", "\\-"), ("~", "\\(ti"))

@@ -28,7 +28,7 @@ USER = "ada"
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
-    mine = [item for item in items if here in item.path.parents]
+    mine = [item for item in items if item.path.parent == here]
     reason = why_not() if mine else None
     for item in mine:
         item.add_marker(pytest.mark.long)

@@ -51,10 +51,11 @@ def debian_tree(packages: Sequence[str] = PACKAGES, suite: str = SUITE) -> Path:
 
 
 def _debootstrap(tree: Path, packages: Sequence[str], suite: str) -> None:
+    include = [f"--include={','.join(packages)}"] if packages else []
     # In namespaces of its own, so that no mount and no process outlives it.
     words = [
         "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
-        "debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(tree),
+        "debootstrap", "--variant=minbase", *include, suite, str(tree),
         *_mirror(),
     ]  # fmt: skip
     done = subprocess.run(
