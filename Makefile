@@ -41,7 +41,7 @@ demo:
 	@$(bin)/azfuse demo
 
 test: lint
-	$(bin)/python -m pytest -m "not long"
+	$(bin)/python -m pytest -m "not long" -n 2 --dist worksteal
 
 # Tests whose programs cannot be installed say so, and are skipped.
 test-long: lint

@@ -112,6 +112,35 @@ class Facts:
             nfs=_newer(None, properties.nfs),
         )
 
+    @classmethod
+    def of_creation(
+        cls,
+        name: str,
+        written: Written,
+        asked: float,
+        *,
+        is_directory: bool = False,
+        size: int = 0,
+        attributes: FileAttributes = FileAttributes.NONE,
+        metadata: Mapping[str, str],
+    ) -> "Facts":
+        """Make facts of the answer to the request that made the entry, and of what that said."""
+        blank = cls(
+            name=name,
+            is_directory=is_directory,
+            file_id=0,
+            size=size,
+            etag=None,
+            creation_time=0,
+            last_write_time=0,
+            change_time=0,
+            attributes=attributes,
+            permission_key=None,
+            metadata=metadata,
+            asked=asked,
+        )
+        return blank.after(written, asked)
+
     @property
     def unchanged(self) -> float:
         """Seconds for which the entry is known to have had this ETag when it was asked for."""

@@ -97,6 +97,8 @@ class WriteBack:
         self._delay = delay
         self._stream_bytes = min(STREAM_BYTES, max(cache.dirty_limit // 2, BLOCK_SIZE))
         self._pending: dict[CachedFile, None] = {}
+        #: Those of them whose last upload has failed.
+        self._failing: dict[CachedFile, None] = {}
         self._uploading: set[CachedFile] = set()
         #: So few at once that whoever asks in the foreground never queues behind hundreds.
         self._background = trio.CapacityLimiter(transfers.large)
@@ -131,13 +133,14 @@ class WriteBack:
     def forget(self, file: CachedFile) -> None:
         """Drop what is dirty: the file was unlinked, or was gone from the share."""
         self._pending.pop(file, None)
+        self._failing.pop(file, None)
         self._cache.discard(file.content)
         self._strike_out(file)
         self._signal()
 
     def room_made(self) -> None:
         """Try soon again what the share had no room for: something of it was removed."""
-        for file in self._pending:
+        for file in self._failing:
             error = file.error
             full = ErrorCode.SHARE_SIZE_LIMIT_REACHED
             if isinstance(error, ServiceError) and error.code == full:
@@ -242,6 +245,8 @@ class WriteBack:
                 self._failed += 1
                 file.error = error
                 file.failures += 1
+                if file in self._pending:  # else it was unlinked meanwhile
+                    self._failing[file] = None
                 pause = min(FIRST_PAUSE * 2 ** min(file.failures - 1, 10), LONGEST_PAUSE)
                 file.retry_at = self._clock() + pause
                 if file.due > file.retry_at:
@@ -251,6 +256,7 @@ class WriteBack:
             else:
                 self._uploads += 1
                 file.error = None
+                self._failing.pop(file, None)
                 file.failures = 0
                 file.retry_at = 0.0
                 self._last_error = None

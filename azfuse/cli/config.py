@@ -6,25 +6,18 @@ from pathlib import Path
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.failure import CommandError
 from azfuse.cli.output import show_object, show_rows
-from azfuse.cli.target import json_option
+from azfuse.cli.target import config_option, json_option, mount_options_option
 from azfuse.mount.choice import choose
 from azfuse.mount.config import config_paths, read_config, read_config_file
 from azfuse.mount.errors import UsageError
 from azfuse.mount.options import MountOptions
 
-_config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="AZFUSE_CONFIG",
-    metavar="FILE",
-    help="This file instead of those of machine and user.",
-)
 _MODES = frozenset({"umask", "fmask", "dmask", "file_mode", "dir_mode"})
 #: Fields of MountOptions that are not one option each.
-_SEVERAL = frozenset({"fuse_words", "ignored", "given"})
+_SEVERAL = frozenset({"fuse_words", "ignored", "given", "remount"})
 
 
 @click.group()
@@ -47,9 +40,9 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("name", required=False)
-@click.option("-o", "options", multiple=True, metavar="NAME[=VALUE],...", help="As for mount.")
-@_config_option
+@click.argument("name", required=False, shell_complete=complete.sources)
+@mount_options_option
+@config_option
 @json_option
 def show(
     name: str | None, options: tuple[str, ...], config_file: Path | None, *, as_json: bool
@@ -87,7 +80,7 @@ def _shown(name: str, value: object) -> object:
 
 
 @config.command()
-@_config_option
+@config_option
 @json_option
 def check(config_file: Path | None, *, as_json: bool) -> None:
     """Check the config file; every error with file, line and key. Exit 1 if there is one."""

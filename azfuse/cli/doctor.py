@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from azfuse.cli.target import json_option
+from azfuse.cli import complete
+from azfuse.cli.target import config_option, json_option, mount_options_option
 from azfuse.mount.choice import choose
 from azfuse.mount.credentials import find_login
 from azfuse.mount.doctor import Finding, examine_machine
@@ -20,15 +21,9 @@ from azfuse.mount.units import plain_text
 
 
 @click.command()
-@click.argument("source", required=False)
-@click.option("-o", "options", multiple=True, metavar="NAME[=VALUE],...", help="As for mount.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Config file instead of those of machine and user.",
-)
+@click.argument("source", required=False, shell_complete=complete.sources)
+@mount_options_option
+@config_option
 @click.option("--write", is_flag=True, help="Try to write, too: a file that is removed again.")
 @json_option
 def doctor(

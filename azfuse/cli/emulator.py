@@ -96,7 +96,8 @@ def find_certificate(
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory that holds shares and files; made if missing.",
+    metavar="DIR",
+    help="Keep shares and files here; made if missing.",
 )
 @click.option("--in-memory", is_flag=True, help="Keep everything in memory; gone at the end.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -105,13 +106,13 @@ def find_certificate(
     default=DEVELOPMENT_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 picks a free one.",
+    help="Port; 0 picks a free one.",
 )
 @click.option(
     "--accounts",
     metavar="NAME:KEY[,...]",
     envvar="AZFUSE_EMULATOR_ACCOUNTS",
-    help="Accounts and their base64 keys; devstoreaccount1 with the public key if not given.",
+    help="Accounts and base64 keys (devstoreaccount1).",
 )
 @click.option("--create-share", "shares", multiple=True, metavar="NAME", help="Make this share.")
 @click.option(
@@ -126,59 +127,62 @@ def find_certificate(
     "bandwidth_mib",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MIB",
-    help="Most MiB a second, all requests together.",
+    help="Most MiB a second, all together.",
 )
 @click.option(
     "--faults",
     "faults_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON file with faults to begin with; also to be changed live, see /-/admin/faults.",
+    metavar="FILE",
+    help="JSON of faults, also live at /-/admin/faults.",
 )
 @click.option(
     "--tls-cert",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Serve HTTPS with this certificate (PEM, with its chain).",
+    metavar="FILE",
+    help="Serve HTTPS with this certificate chain (PEM).",
 )
 @click.option(
     "--tls-key",
     type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Private key of --tls-cert (PEM).",
 )
 @click.option(
     "--tls-self-signed",
     is_flag=True,
-    help="Serve HTTPS with a certificate made now; its authority, ca.pem, is for clients to trust.",
+    help="HTTPS with a certificate made now, and ca.pem.",
 )
 @click.option(
     "--soft-delete-days",
     default=0,
     type=click.IntRange(0, 365),
     metavar="DAYS",
-    help="Days for which deleted shares can be restored; 0 for none.",
+    help="Deleted shares can be restored so long.",
 )
 @click.option(
     "--share-delete-seconds",
     default=0.0,
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long the name of a deleted share cannot be used again (the service: 30).",
+    help="How long a deleted name stays taken (Azure: 30).",
 )
 @click.option(
     "--copy-seconds",
     default=0.0,
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long a copy from another account stays pending.",
+    help="How long a foreign copy is pending.",
 )
 @click.option(
     "--no-md5",
     is_flag=True,
-    help="Answer Put Range without Content-MD5 unless it was sent: faster than the service does.",
+    help="Put Range answers no MD5 unless it was sent.",
 )
 @click.option(
     "--accept-tokens",
     is_flag=True,
-    help="Development mode: accept any well-formed bearer token.",
+    help="Accept any well-formed bearer token.",
 )
 @click.option("--log", "level", default="warning", type=click.Choice(_LEVELS), show_default=True)
 def emulator(
@@ -204,7 +208,12 @@ def emulator(
     """Run an emulator of the Azure Files REST API.
 
     It prints one line when it listens, then the connection string of each account.
-    """  # fmt: skip
+
+    \b
+    Examples:
+      azfuse emulator --data ~/emulated --create-share demo
+      azfuse emulator --in-memory --latency 20 --tls-self-signed
+    """  # noqa: D301 # \b is click's mark
     if in_memory == (data is not None):
         _fail("give either --data DIR or --in-memory", _USAGE)
     if (tls_cert is None) != (tls_key is None) or (tls_cert and tls_self_signed):

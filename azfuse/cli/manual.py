@@ -4,7 +4,9 @@ In the man macros of groff_man(7). One source, so help and manual cannot disagre
 """
 
 import inspect
+import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ import click
 
 from azfuse import __version__
 from azfuse.cli.main import cli
+from azfuse.mount.option_texts import GROUPS
 from azfuse.mount.options import kind_of, option_names
 
 #: Shown as it stands, as click has it: a paragraph that begins with this line.
@@ -34,8 +37,8 @@ _FILES: Final = """\
 _STATUS: Final = """\
 0 for success, 1 for what failed, 2 for wrong words; one sentence on standard error says why.
 """
-#: What mount(8) and umount(8) expect of their helpers.
-_HELPER_STATUS: Final = """\
+#: mount(8), "EXIT STATUS".
+_MOUNT_STATUS: Final = """\
 0 for success, 1 for wrong words, 32 for what failed; one sentence on standard error says why.
 """
 
@@ -46,7 +49,7 @@ def pages() -> dict[str, str]:
         "azfuse.1": "\n".join(_azfuse()) + "\n",
         "azfuse-emulator.1": "\n".join(_emulator()) + "\n",
         "mount.azfuse.8": "\n".join(_mount()) + "\n",
-        "umount.fuse.azfuse.8": "\n".join(_umount()) + "\n",
+        "umount.azfuse.8": "\n".join(_umount()) + "\n",
         "azfuse.toml.5": "\n".join(_config()) + "\n",
     }
 
@@ -66,7 +69,7 @@ def _azfuse() -> Iterator[str]:
     yield from _head("azfuse", 1, cli.get_short_help_str(200), "azfuse COMMAND [ARGUMENT]...")
     yield from _section("DESCRIPTION", cli.help or "")
     yield ".SH COMMANDS"
-    for context, command in _commands(click.Context(cli, info_name="azfuse")):
+    for context, command in every_command(click.Context(cli, info_name="azfuse")):
         if context.command_path == "azfuse emulator":
             yield ".SS azfuse emulator"
             yield "See \\fBazfuse\\-emulator\\fR(1)."
@@ -92,7 +95,6 @@ def _emulator() -> Iterator[str]:
 
 
 def _mount() -> Iterator[str]:
-    command = _context("mount").command
     synopsis = "mount -t azfuse SOURCE DIRECTORY [-o OPTION[,...]]"
     yield from _head("mount.azfuse", 8, "mount an Azure Files share over HTTPS", synopsis)
     yield from _section(
@@ -100,33 +102,47 @@ def _mount() -> Iterator[str]:
         "mount(8) calls this for the type azfuse, or azfuse itself for fuse.azfuse. It returns "
         "when the share is mounted; a daemon serves it until it is unmounted, and ends when all "
         "is saved. What root mounts so is open to all users as far as modes allow.\n\n"
-        "-s ignores unknown options, -f does everything but the mount, -n and -v are accepted.\n\n"
+        "-s ignores unknown options, -f does everything but the mount, -v shows what is mounted, "
+        "-n is accepted.\n\n"
+        "-o remount with ro, rw, noatime, nosuid, nodev or noexec changes a mount as it runs; "
+        "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
-        "account/share  /mnt/share  azfuse  _netdev,nofail,credentials=/etc/azfuse/my.cred  0  0",
+        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0 0\n\n"
+        "With uhelper=azfuse, umount(8) calls umount.azfuse and returns when everything is saved; "
+        "without it, azfuse goes on saving by itself.",
     )
-    yield ".SH SOURCE AND OPTIONS"
-    yield from _text(command.help or "")
-    yield from _section("EXIT STATUS", _HELPER_STATUS)
+    help_text = inspect.cleandoc(_context("mount").command.help or "")
+    parts = help_text.split(f"\n\n{_AS_IT_STANDS}\n")
+    yield from _section("SOURCE AND CREDENTIALS", f"{_AS_IT_STANDS}\n{parts[1]}")
+    yield from _section("EXAMPLES", f"{_AS_IT_STANDS}\n{parts[2].partition(chr(10))[2]}")
+    yield ".SH OPTIONS"
+    yield "Dashes and underscores are alike. Defaults are in parentheses; sizes are"
+    yield "written 512M, 10G."
+    for group in GROUPS:
+        yield f".SS {_quoted(group.title)}"
+        for option in group.options:
+            yield ".TP"
+            yield f".B {_escaped(option.words)}"
+            yield _escaped(option.text)
+    yield ".PP"
+    yield "Options of mount(8) and systemd (nofail, _netdev, x\\-...) and those of mount.cifs"
+    yield "that change nothing here (serverino, nobrl, vers=, ...) are accepted and ignored."
+    yield from _section("EXIT STATUS", _MOUNT_STATUS)
     yield from _section("FILES", _FILES)
-    yield from _also(
-        "azfuse(1)", "azfuse.toml(5)", "umount.fuse.azfuse(8)", "mount(8)", "fstab(5)",
-        "systemd.mount(5)",
-    )  # fmt: skip
+    yield from _also("azfuse(1)", "azfuse.toml(5)", "umount.azfuse(8)", "mount(8)", "fstab(5)")
 
 
 def _umount() -> Iterator[str]:
-    yield from _head(
-        "umount.fuse.azfuse", 8, "unmount an Azure Files share", "umount [-l] DIRECTORY"
-    )
+    purpose = "unmount an Azure Files share when it is saved"
+    yield from _head("umount.azfuse", 8, purpose, "umount [-l | -f] DIRECTORY")
     yield from _section(
         "DESCRIPTION",
-        "umount(8) calls this for what azfuse has mounted, as systemd does at shutdown. It returns "
-        "when everything is on the share.\n\n"
-        "-l unmounts at once: the daemon goes on until all is saved. -f, -n, -r and -v are "
-        "accepted.",
+        "umount(8) calls this for what azfuse has mounted. It returns when everything is on the "
+        "share.\n\n"
+        "-l and -f wait for nothing: azfuse goes on saving by itself. -n, -r and -v are accepted.",
     )
-    yield from _section("EXIT STATUS", _HELPER_STATUS)
+    yield from _section("EXIT STATUS", _MOUNT_STATUS)
     yield from _also("azfuse(1)", "mount.azfuse(8)", "umount(8)")
 
 
@@ -150,7 +166,10 @@ def _config() -> Iterator[str]:
 
 
 def _head(name: str, section: int, purpose: str, synopsis: str) -> Iterator[str]:
-    yield f'.TH {name.upper()} {section} "" "azfuse {__version__}" "azfuse"'
+    # Of the build, which reproducible-builds.org/specs/source-date-epoch lets others choose.
+    built = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
+    date = time.strftime("%Y-%m-%d", built)
+    yield f'.TH {name.upper()} {section} {date} "azfuse {__version__}" azfuse'
     yield ".SH NAME"
     yield f"{_escaped(name)} \\- {_escaped(purpose.rstrip('.'))}"
     yield ".SH SYNOPSIS"
@@ -208,7 +227,7 @@ def _context(name: str) -> click.Context:
     return click.Context(command, info_name=name, parent=parent)
 
 
-def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
+def every_command(context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
     """Yield all commands below that of *context*, groups before what is in them."""
     group = context.command
     if not isinstance(group, click.Group):
@@ -218,7 +237,7 @@ def _commands(context: click.Context) -> Iterator[tuple[click.Context, click.Com
         if command is not None and not command.hidden:
             inner = click.Context(command, info_name=name, parent=context)
             yield inner, command
-            yield from _commands(inner)
+            yield from every_command(inner)
 
 
 _REPLACED: Final[tuple[tuple[str, str], ...]] = (("\\", "\\e"), ("-", "\\-"), ("~", "\\(ti"))

@@ -7,6 +7,7 @@ import trio
 
 from azfuse.cli.failure import CommandError
 from azfuse.cli.target import Target
+from azfuse.cli.waiting import sign_of_life
 from azfuse.mount.errors import UsageError
 from azfuse.mount.explain import explain_authentication, explain_connection
 from azfuse.rest.errors import (
@@ -15,6 +16,7 @@ from azfuse.rest.errors import (
     ServiceError,
     UnsupportedByVersion,
 )
+from azfuse.rest.resource import MISSING
 from azfuse.rest.retry import RetryPolicy
 from azfuse.rest.transport import Transport
 
@@ -40,7 +42,6 @@ _REFUSALS: Final = {
     ErrorCode.LEASE_ID_MISMATCH_WITH_CONTAINER_OPERATION: "that is not the lease of {what}",
     ErrorCode.LEASE_NOT_PRESENT_WITH_CONTAINER_OPERATION: "{what} has no lease",
 }
-_MISSING: Final = frozenset({ErrorCode.RESOURCE_NOT_FOUND, ErrorCode.PARENT_NOT_FOUND})
 _UNPROVEN: Final = frozenset(
     {ErrorCode.AUTHENTICATION_FAILED, ErrorCode.NO_AUTHENTICATION_INFORMATION}
 )
@@ -54,9 +55,11 @@ def run(target: Target, work: Callable[[Transport], Awaitable[T]]) -> T:
     """
 
     async def connected() -> T:
-        async with Transport(
-            target.login.endpoint, target.login.credentials, retry=RetryPolicy(_RETRY_TIMEOUT)
-        ) as transport:
+        login, retry = target.login, RetryPolicy(_RETRY_TIMEOUT)
+        async with (
+            sign_of_life(f"waiting for account {target.account}"),
+            Transport(login.endpoint, login.credentials, retry=retry) as transport,
+        ):
             return await work(transport)
 
     try:
@@ -93,7 +96,7 @@ def explain_refusal(error: ServiceError, target: Target) -> str:
     what = repr(path) if path else f"share {share!r}" if share else f"account {target.account}"
     if sentence := _REFUSALS.get(error.code):
         return sentence.format(share=share, account=target.account, what=what)
-    if error.code in _MISSING and path:
+    if error.code in MISSING and path:
         return f"{path!r} does not exist in share {share!r}"
     if error.code in _UNPROVEN:
         return explain_authentication(error, target.login, target.account)

@@ -24,11 +24,10 @@ from azfuse.rest.sas import (
     make_user_delegation_sas,
 )
 from azfuse.rest.transport import Transport
+from azfuse.rest.wire import MAX_CLOCK_SKEW
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Clocks of clients differ: a delegation key is asked for from so long ago on, in nanoseconds.
-_CLOCK_MARGIN: Final = 15 * 60 * 1_000_000_000
 _LETTERS: Final = "r(ead), w(rite), d(elete), l(ist), c(reate)."
 
 
@@ -44,7 +43,7 @@ def sas() -> None:
     Examples:
       azfuse sas share account/team --permissions rl --expiry 7d
       azfuse sas file account/team/plan.ods --permissions r --expiry 8h --url
-      azfuse sas account account --permissions rwdlc --resource-types sco --expiry 1d
+      azfuse sas account NAME --permissions rl --resource-types sco --expiry 1d
     """  # noqa: D301 # \b is click's mark
 
 
@@ -126,8 +125,9 @@ async def _delegation_key(transport: Transport, terms: SasTerms) -> UserDelegati
     if terms.expiry is None:
         raise UsageError("a user delegation SAS has no stored policy: give --expiry")
     start = time.time_ns() if terms.start is None else terms.start
+    # Clocks of clients differ.
     return await Account(transport).get_user_delegation_key(
-        terms.expiry, start=min(start, time.time_ns()) - _CLOCK_MARGIN
+        terms.expiry, start=min(start, time.time_ns()) - MAX_CLOCK_SKEW
     )
 
 

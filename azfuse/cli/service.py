@@ -23,7 +23,7 @@ def service() -> None:
     Examples:
       azfuse service show account
       azfuse service set account --smb-encryption-in-transit
-      azfuse service set account --cors-origins https://example.org --cors-methods GET,PUT
+      azfuse service set account --cors-origins '*' --cors-methods GET,PUT
     """  # noqa: D301 # \b is click's mark
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.cost import choose_tier, load_prices, reckon
 from azfuse.cli.stats_page import MOST_SAMPLES, page
 from azfuse.cli.stats_view import WIDTH, cost_lines, lines_of, short_line
@@ -33,7 +34,7 @@ _Finish = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @click.command()
-@click.argument("mountpoint", required=False)
+@click.argument("mountpoint", required=False, shell_complete=complete.mounts)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option(
     "--watch",
@@ -72,7 +73,15 @@ def stats(
     MOUNTPOINT may be any path in the mount, and may be left out where there is just
     one mount. What operations cost is reckoned from a table of prices that comes with
     azfuse as an example and that you should replace by that of your region.
-    """
+
+    \b
+    Examples:
+      azfuse stats ~/share --watch
+      azfuse stats ~/share --html page.html --watch 5
+    """  # noqa: D301 # \b is click's mark
+    others = {"--json": as_json, "--cost": cost, "--prices": prices, "--tier": tier}
+    if page_file is not None and (given := [word for word, value in others.items() if value]):
+        raise click.UsageError(f"--html and {given[0]} exclude each other")
     if watch is not None and mountpoint is None and not _is_number(watch):
         mountpoint, watch = watch, str(DEFAULT_INTERVAL)
     finish = _with_cost(prices, tier) if cost or prices or tier else _as_it_is

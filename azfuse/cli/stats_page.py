@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from azfuse.cli.stats_view import Rates
-from azfuse.mount.units import count_text, duration_text, share_text, size_text
+from azfuse.mount.figures import read_from_memory
+from azfuse.mount.units import count_text, duration_text, size_text
 
 #: Samples that a chart shows at most; older ones are left out.
 MOST_SAMPLES: Final = 600
@@ -65,7 +66,6 @@ def _tiles(now: Mapping[str, Any]) -> Iterator[str]:
     total, writes, cache, reads = (
         now["requests"]["total"], now.get("writes", {}), now.get("cache", {}), now.get("reads", {})
     )  # fmt: skip
-    read = reads.get("bytesRead", 0)
     tiles = [
         ("requests", count_text(total["requests"])),
         ("sent", size_text(total["bytesSent"])),
@@ -74,7 +74,7 @@ def _tiles(now: Mapping[str, Any]) -> Iterator[str]:
         ("dirty", size_text(writes.get("dirtyBytes", 0))),
         ("files waiting", count_text(writes.get("dirtyFiles", 0))),
         ("in memory", size_text(cache.get("cachedBytes", 0))),
-        ("read from memory", share_text(max(0, read - reads.get("bytesMissed", 0)), read)),
+        ("read from memory", read_from_memory(reads)),
     ]
     yield '<div class="tiles">'
     for name, value in tiles:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from azfuse.mount.figures import read_from_memory
 from azfuse.mount.units import (
     count_text,
     duration_text,
@@ -165,12 +166,11 @@ def _requests(requests: Mapping[str, Any], rates: Rates) -> list[str]:
 def _memory(stats: Mapping[str, Any]) -> Iterator[str]:
     """Show what memory answered."""
     if reads := stats.get("reads"):
-        known = reads["bytesRead"] - reads["bytesMissed"]
         yield _labelled(
             "reads",
             f"{count_text(reads['reads'])}, {share_text(reads['readsFromMemory'], reads['reads'])} "
             f"from memory; {size_text(reads['bytesRead'])}, "
-            f"{share_text(known, reads['bytesRead'])} from memory",
+            f"{read_from_memory(reads)} from memory",
         )
         yield _labelled(
             "read ahead",

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from azfuse.cli import complete
 from azfuse.mount.credentials import Login, find_login, read_credentials_file
 from azfuse.mount.errors import UsageError
 from azfuse.mount.source import Source, parse_source
@@ -144,3 +145,20 @@ def target_options(command: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+#: For commands that ask what `azfuse mount` would do.
+mount_options_option = click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME[=VALUE],...",
+    help="As for mount.",
+    shell_complete=complete.mount_options,
+)
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="AZFUSE_CONFIG",
+    metavar="FILE",
+    help="Config file instead of those of machine and user.",
+)

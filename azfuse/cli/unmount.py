@@ -4,6 +4,7 @@ import time
 
 import click
 
+from azfuse.cli import complete
 from azfuse.cli.failure import CommandError
 from azfuse.mount import unmount as mount_unmount
 from azfuse.mount.errors import MountError, UsageError
@@ -11,7 +12,7 @@ from azfuse.mount.registry import Registry
 
 
 @click.command()
-@click.argument("mountpoint", required=False)
+@click.argument("mountpoint", required=False, shell_complete=complete.mounts)
 @click.option("-a", "--all", "every", is_flag=True, help="Unmount all mounts of this user.")
 @click.option("-l", "--lazy", is_flag=True, help="Take it away now, though programs use it.")
 @click.option(

@@ -16,8 +16,6 @@ from azfuse.emulator.request import Request
 from azfuse.rest import wire
 from azfuse.rest.errors import ErrorCode
 
-#: Largest difference between the date of a request and our clock, in nanoseconds.
-MAX_SKEW = 15 * 60 * 1_000_000_000
 _BLANKS = re.compile(r"\s+")
 
 
@@ -62,7 +60,7 @@ def _check_date(request: Request, now: int) -> None:
         date = wire.parse_http_date(text)
     except (ValueError, TypeError):
         raise failed(f"Request date header is not valid: '{text}'.") from None
-    if abs(now - date) > MAX_SKEW:
+    if abs(now - date) > wire.MAX_CLOCK_SKEW:
         raise failed(f"Request date header too old: '{text}'")
 
 

@@ -6,17 +6,16 @@ children, and why a directory cannot be made is told to whoever cannot go on wit
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import trio
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.changes import key_for_new, send_posix
 from azfuse.fuse.errors import NOT_FOUND
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import key_for_new, send_posix
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings
@@ -53,20 +52,13 @@ class Directories:
     """Makes directories on the share, and sends their attributes.
 
     With a *delay*, in seconds, both happen in tasks of *nursery*, so much later. What
-    programs see is right at once; *forget* is told of what nobody may need any more.
+    programs see is right at once.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        nursery: trio.Nursery,
-        delay: float | None,
-        forget: Callable[[Inode], None],
-    ) -> None:
+    def __init__(self, tree: Tree, nursery: trio.Nursery, delay: float | None) -> None:
         self._tree = tree
         self._nursery = nursery
         self._delay = delay
-        self._forget = forget
         self._waiting: dict[Inode, _Waiting] = {}
         tree.make_directory = self.flush
 
@@ -87,11 +79,11 @@ class Directories:
         if self._delay is None or now:
             await self._create(inode, join=False)
         else:
-            self._later(inode, self._delay)
+            self._later(inode)
 
     def set(self, inode: Inode, posix: Posix, mtime: int | None) -> None:
         """Have mode and owner sent, and the time of the last write where it is given."""
-        waiting = self._later(inode, self._delay or 0.0)
+        waiting = self._later(inode)
         waiting.posix = posix
         if mtime is not None:
             waiting.mtime = mtime
@@ -125,20 +117,16 @@ class Directories:
 
         Raises the first error.
         """
-        failed = await self._flush_all([i for i in self._waiting if directory in i.ancestors()])
-        if failed:
-            raise failed[0][1]
+        await self._flush_or_raise([i for i in self._waiting if directory in i.ancestors()])
 
     async def flush_children(self, directory: Inode) -> None:
         """Return when the share knows all about *directory* and those right in it.
 
         Raises the first error.
         """
-        failed = await self._flush_all(
+        await self._flush_or_raise(
             [i for i in self._waiting if i is directory or i.parent is directory]
         )
-        if failed:
-            raise failed[0][1]
 
     async def abandon(self, inode: Inode) -> bool:
         """Have nothing more sent about a directory that goes away; say if the share has it."""
@@ -154,23 +142,23 @@ class Directories:
 
     # -- meanwhile ----------------------------------------------------------------------
 
-    def _later(self, inode: Inode, delay: float) -> _Waiting:
+    def _later(self, inode: Inode) -> _Waiting:
         waiting = self._waiting.get(inode)
         if waiting is None:
             waiting = self._waiting[inode] = _Waiting(inode.posix)
             # What the share says of it until then is out of date.
             inode.attributes_pending = True
-            self._nursery.start_soon(self._run, inode, waiting, delay)
+            self._nursery.start_soon(self._run, inode, waiting)
         return waiting
 
     def _done(self, inode: Inode) -> None:
         self._waiting.pop(inode, None)
         inode.attributes_pending = False
-        self._forget(inode)
+        self._tree.forget(inode)
 
-    async def _run(self, inode: Inode, waiting: _Waiting, delay: float) -> None:
+    async def _run(self, inode: Inode, waiting: _Waiting) -> None:
         pause = _FIRST_PAUSE
-        await trio.sleep(delay)
+        await trio.sleep(self._delay or 0.0)
         while self._waiting.get(inode) is waiting:
             try:
                 await self.flush(inode)
@@ -182,6 +170,11 @@ class Directories:
                 log.log(level, "directory %s, will try again: %s", inode.path, error)
                 await trio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _flush_or_raise(self, inodes: list[Inode]) -> None:
+        failed = await self._flush_all(inodes)
+        if failed:
+            raise failed[0][1]
 
     async def _flush_all(self, inodes: list[Inode]) -> list[Failure]:
         failed: list[Failure] = []
@@ -230,8 +223,15 @@ class Directories:
             if not await self._join(inode):
                 raise
             return
-        blank = Facts(inode.name, True, 0, 0, None, 0, 0, 0, attributes, None, metadata, asked)
-        self._made(inode, blank.after(written, asked))
+        facts = Facts.of_creation(
+            inode.name,
+            written,
+            asked,
+            is_directory=True,
+            attributes=attributes,
+            metadata=metadata,
+        )
+        self._made(inode, facts)
         inode.changed_at = tree.clock()
 
     async def _join(self, inode: Inode) -> bool:

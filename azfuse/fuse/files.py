@@ -1,7 +1,6 @@
 """Open files: what programs do to content, and when it becomes the share's."""
 
 import errno
-import stat
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -274,12 +273,3 @@ class Files:
         if not inode.is_local and not handle.file.content.changed:
             inode.fresh = inode.mtime_pinned = False
         return True
-
-
-def strip_privileges(mode: int) -> int:
-    """Return *mode* as chown(2) leaves it: without setuid, and setgid if executable."""
-    if stat.S_ISREG(mode):
-        mode &= ~stat.S_ISUID
-        if mode & stat.S_IXGRP:
-            mode &= ~stat.S_ISGID
-    return mode

@@ -27,17 +27,19 @@ from azfuse.fuse.leases import FOREIGN, LeaseBroken, Leases
 from azfuse.fuse.namespace import Namespace
 from azfuse.fuse.operations import Operations
 from azfuse.fuse.permissions import Permissions
+from azfuse.fuse.readdir import DirectoryReader
 from azfuse.fuse.refresh import Refresher
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.restore import Restorer
 from azfuse.fuse.setattr import Setter
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.fuse.snapshots import Snapshots, View
+from azfuse.fuse.snapshots import Snapshots
 from azfuse.fuse.space import Space
 from azfuse.fuse.state import MountState
 from azfuse.fuse.stateattrs import StateAttributes
 from azfuse.fuse.tree import Tree
 from azfuse.fuse.userattrs import UserAttributes
+from azfuse.fuse.view import View
 from azfuse.rest.account import Account
 from azfuse.rest.directory import Directory
 from azfuse.rest.errors import AzureFilesError, ServiceError
@@ -83,10 +85,13 @@ class FileSystem(Operations):
         }
         self._transport = transport
         self._share = Share(transport, share)
+        self._permissions = Permissions(self._share)
         self._state = MountState(settings.state_dir, f"{transport.endpoint}/{share}")
         heap = Heap(settings.cache_size + _HEAP_SLACK)
         self._cache = BlockCache(settings.cache_size, self._emptied, heap.tidy)
         self._disk = _disk_tier(f"{transport.endpoint}/{share}", settings)
+        self._writable = False
+        self._opening = trio.Lock()
         self._instance = secrets.token_hex(4)
         self._journal = Journal(settings.state_dir / "journal.sqlite", self._instance)
         self.kernel = Kernel()
@@ -104,7 +109,7 @@ class FileSystem(Operations):
             Directory(self._transport, self._share.share, snapshot=settings.snapshot),
             File(self._transport, self._share.share, snapshot=settings.snapshot),
             settings,
-            Permissions(self._share),
+            self._permissions,
             self._cache,
             self.kernel,
             trio.current_time,
@@ -131,12 +136,7 @@ class FileSystem(Operations):
                 if self._disk is not None:
                     nursery.start_soon(self._disk.run)
                 if not self.settings.read_only:
-                    await self._restorer.restore(self._state.is_alive)
-                    self.tree.lease_doubted = lambda inode: nursery.start_soon(
-                        self._leases.verify, inode
-                    )
-                    nursery.start_soon(self._leases.run)
-                    nursery.start_soon(self._recover)
+                    await self.allow_writing()
                 try:
                     async with trio.open_nursery() as errands:
                         self.start_errand = errands.start_soon
@@ -159,6 +159,7 @@ class FileSystem(Operations):
                 await self._disk.close()
 
     def _assemble(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         transfers = Transfers(self.settings.max_transfers)
         reader = Reader(self._cache, nursery, transfers, self._disk)
         self._writeback = WriteBack(
@@ -181,9 +182,8 @@ class FileSystem(Operations):
                 self._tree(self.settings.of_snapshot(taken), {}, self.tree.table), reader
             ),
         )
-        self.directories = Directories(
-            self.tree, nursery, self.settings.writeback, self.tree.forget
-        )
+        self.directory_reader = DirectoryReader(self.snapshots)
+        self.directories = Directories(self.tree, nursery, self.settings.writeback)
         self.namespace = Namespace(
             self.tree,
             self._writeback,
@@ -203,19 +203,7 @@ class FileSystem(Operations):
             self.files.new_file,
             self.namespace.mkdir,
         )
-        self.sections |= {
-            "share": self.space.stats,
-            "reads": reader.stats,
-            "metadata": self.tree.counters.stats,
-            "cache": self._cache.stats,
-            "writes": self._write_stats,
-            "journal": self._journal.stats,
-            "leases": self._leases.stats,
-            "open": self._open_stats,
-            "kernel": self._kernel_stats,
-        }
-        if self._disk is not None:
-            self.sections["disk"] = self._disk.stats
+        self._add_sections(reader)
 
     def _view(self, tree: Tree, reader: Reader) -> View:
         tree.counters = self.tree.counters
@@ -230,6 +218,31 @@ class FileSystem(Operations):
         )
         user = UserAttributes(tree, self._leases, self._writeback)
         return View(tree, files, user, StateAttributes(tree))
+
+    async def allow_writing(self) -> None:
+        """Begin what only a mount that writes needs: what earlier ones left, and leases.
+
+        Does nothing where that was done. Raises what the first requests raise.
+        """
+        async with (
+            self._opening
+        ):  # nothing else waits for it: who asks twice must not restore twice
+            if self._writable:
+                return
+            await self._restorer.restore(self._state.is_alive)
+            self._writable = True
+        self.tree.lease_doubted = lambda inode: self._nursery.start_soon(self._leases.verify, inode)
+        self._nursery.start_soon(self._leases.run)
+        self._nursery.start_soon(self._recover)
+
+    async def settle(self) -> list[str]:
+        """Upload everything that is dirty; return a sentence for each thing that could not be.
+
+        For a mount that was made read-only: with programs that go on writing it has no end.
+        """
+        files = [f"{_path_of(file)}: {error}" for file, error in await self._writeback.drain()]
+        directories = await self.directories.drain()
+        return files + [f"{directory.path}: {error}" for directory, error in directories]
 
     async def tell_kernel(self) -> None:
         """Tell the kernel what it could not know; to run while the mount is served."""
@@ -249,6 +262,21 @@ class FileSystem(Operations):
     def stats(self) -> dict[str, object]:
         """Return what was counted so far and what is pending, as JSON can say it."""
         return {name: section() for name, section in self.sections.items()}
+
+    def _add_sections(self, reader: Reader) -> None:
+        self.sections |= {
+            "share": self.space.stats,
+            "reads": reader.stats,
+            "metadata": self.tree.counters.stats,
+            "cache": self._cache.stats,
+            "writes": self._write_stats,
+            "journal": self._journal.stats,
+            "leases": self._leases.stats,
+            "open": self._open_stats,
+            "kernel": self._kernel_stats,
+        }
+        if self._disk is not None:
+            self.sections["disk"] = self._disk.stats
 
     def _write_stats(self) -> dict[str, object]:
         failing = [

@@ -181,6 +181,12 @@ class Inode:
 Place = tuple[Inode | None, str]
 
 
+def path_of(place: Place) -> str:
+    """Return the path on the share of a place, as its directory is called now."""
+    parent, name = place
+    return f"{parent.path}/{name}" if parent is not None and parent.path else name
+
+
 class InodeTable:
     """Inodes by number and by file id, with the kernel's lookup counts."""
 

@@ -15,6 +15,7 @@ from cachetools import LRUCache
 from azfuse.cache.blocks import BlockCache
 from azfuse.cache.metadata import Facts, Listing, ListingCache
 from azfuse.fuse.dialect import Dialect, SmbDialect
+from azfuse.fuse.directory_times import DirectoryTimes
 from azfuse.fuse.inodes import Inode, InodeTable, Place
 from azfuse.fuse.kernel import Kernel
 from azfuse.fuse.permissions import Permissions
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
 
 #: Missing names of which it is remembered that the kernel was told so.
 _MOST_MISSING: Final = 4096
-#: Directories of which the times are remembered that we moved, though nobody holds them now.
-_MOST_TIMES: Final = 10_000
-#: No service's clock is further ahead of ours: it refuses our signatures then. Nanoseconds.
-_MOST_SKEW: Final = 15 * 60 * 1_000_000_000
-#: The step of the service's clock in nanoseconds.
-_TICK: Final = 100
 
 
 class Knowledge:
@@ -58,6 +53,7 @@ class Knowledge:
         self.clock = clock
         self.trust = Trust(settings, self.dialect, clock)
         self.kernel = kernel
+        self.times = DirectoryTimes()
         #: Told of every refusal of a change to an inode; says if its lease was lost.
         self.lease_refused: Callable[[Inode, ServiceError], bool] = lambda inode, error: False
         #: Told of an inode that changed although we hold its lease.
@@ -67,8 +63,6 @@ class Knowledge:
         self._touched: dict[Inode, set[str]] = {}
         self._listings: ListingCache[Inode] = ListingCache(settings.directories, clock)
         self._missing: LRUCache[tuple[Inode, str], bytes] = LRUCache(_MOST_MISSING)
-        #: By file id: time of the last write on the share, and mtime and ctime here.
-        self._times: LRUCache[int, tuple[int, int, int]] = LRUCache(_MOST_TIMES)
         root_posix = self.posix.default(0o040000)
         root = Inode(pyfuse3.ROOT_INODE, None, settings.directory, root_posix, None)
         self.table = (
@@ -178,6 +172,55 @@ class Knowledge:
             content.continuous = False  # what an upload under way makes clean as well
             self.kernel.forget_content(inode, resized=True)
 
+    # -- inodes -------------------------------------------------------------------------
+
+    def inode_of(self, parent: Inode, facts: Facts) -> Inode:
+        """Return the inode of an entry that an answer shows in *parent*, known before or new."""
+        key = self.key(facts.name)
+        inode = parent.children.get(key)
+        if inode is not None and inode.is_local:
+            return inode  # made here and about to take the place
+        if inode is not None and inode.file_id != facts.file_id:
+            self.prefer(inode, parent, facts.name)
+            self.lost(inode)
+            inode = None
+        if inode is None:
+            inode = self.table.by_file_id(facts.file_id)
+            if inode is None:
+                number = self.table.number_for(facts.file_id)
+                inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
+                self.table.add(inode)
+                if inode.is_directory:
+                    self.times.recall(inode)
+            elif inode.is_directory or not self.dialect.native_links:
+                self.detach(inode)  # renamed by somebody else
+            inode.gone = inode.hidden = False
+            self.attach(inode, parent, facts.name)
+        if inode.other_names:
+            self.prefer(inode, parent, facts.name)
+        else:
+            inode.name = facts.name
+        if inode.facts is not facts:
+            self.apply(inode, facts)
+        return inode
+
+    def forget(self, inode: Inode) -> None:
+        """Let go of an inode that the kernel no longer holds, unless we have use for it."""
+        if inode.lookups or inode.handles or inode.children:
+            return
+        content = inode.file.content if inode.file is not None else None
+        of_use = (
+            inode.is_local
+            or inode.attributes_pending
+            or (content is not None and (content.blocks or content.changed))
+        )
+        if of_use and not inode.unlinked:
+            return
+        if inode.is_directory:
+            self.times.keep(inode)
+        self.detach(inode)
+        self.table.drop(inode)
+
     # -- names --------------------------------------------------------------------------
 
     def attach(self, inode: Inode, parent: Inode, name: str) -> None:
@@ -203,6 +246,11 @@ class Knowledge:
         parent, name = place
         return parent is not None and parent.children.get(self.key(name)) is inode
 
+    def _leave(self, inode: Inode, place: Place) -> None:
+        parent, name = place
+        if parent is not None and self._is_at(inode, place):
+            del parent.children[self.key(name)]
+
     def shows(self, directory: Inode, inode: Inode, name: str) -> bool:
         """Say whether *inode*, listed as *name* in *directory*, is still to be shown there."""
         if inode.other_names:
@@ -211,17 +259,15 @@ class Knowledge:
 
     def detach(self, inode: Inode) -> None:
         """Take *inode* out of its directories; it keeps saying where it was."""
-        for parent, name in (inode.place, *inode.other_names):
-            if parent is not None and parent.children.get(self.key(name)) is inode:
-                del parent.children[self.key(name)]
+        for place in (inode.place, *inode.other_names):
+            self._leave(inode, place)
         inode.other_names = ()
 
     def vanish(self, inode: Inode) -> None:
         """Note that we took *inode* away from where it was; it may have other names."""
         (parent, name), others = inode.place, inode.other_names
         if parent is not None:
-            if parent.children.get(self.key(name)) is inode:
-                del parent.children[self.key(name)]
+            self._leave(inode, inode.place)
             self._touch(parent, name)
             listing = self._listings.get(parent)
             if listing is not None:
@@ -295,32 +341,6 @@ class Knowledge:
     def drop_listings(self) -> None:
         """Forget all listings."""
         self._listings.clear()
-
-    def changed(self, parent: Inode, now_ns: int) -> None:
-        """Note that we changed the entries of *parent*: its times move, here alone."""
-        now = now_ns // _TICK * _TICK
-        # They always move on, though the service's clock may be a little ahead of ours. What
-        # a program has put into the future comes back from there.
-        if parent.mtime - now > _MOST_SKEW:
-            parent.mtime = now
-        else:
-            parent.mtime = max(parent.mtime + _TICK, now)
-        parent.ctime = max(parent.ctime + _TICK, now)
-
-    def keep_times(self, directory: Inode) -> None:
-        """Remember times of *directory* that we moved; it is about to be forgotten."""
-        facts = directory.facts
-        if facts is not None and not directory.gone:
-            shown = facts.last_write_time, facts.change_time
-            if shown != (directory.mtime, directory.ctime):
-                self._times[directory.file_id] = shown[0], directory.mtime, directory.ctime
-
-    def recall_times(self, directory: Inode) -> None:
-        """Give *directory*, which is known anew, the times that it had here, if they still hold."""
-        facts, kept = directory.facts, self._times.pop(directory.file_id, None)
-        if facts is not None and kept is not None and kept[0] == facts.last_write_time:
-            directory.mtime = kept[1]
-            directory.ctime = max(facts.change_time, kept[2])
 
     def entered(self, inode: Inode) -> None:
         """Note in the listings of its directories that *inode* is on the share now."""

@@ -4,14 +4,13 @@ import errno
 import os
 
 from azfuse.cache.metadata import Facts
+from azfuse.fuse.changes import changed, leased
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode
-from azfuse.fuse.remote_file import changed, leased
-from azfuse.fuse.removal import path_of
+from azfuse.fuse.inodes import Inode, path_of
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import SmbSettings, Written
-from azfuse.rest.wire import MAX_LINK_TEXT, FileAttributes
+from azfuse.rest.wire import MAX_LINK_TEXT
 
 
 async def make_symlink(tree: Tree, inode: Inode, target: bytes) -> None:
@@ -31,9 +30,7 @@ async def make_symlink(tree: Tree, inode: Inode, target: bytes) -> None:
     await tree.settled(inode)
     asked = tree.clock()
     written = await tree.file.create_symbolic_link(inode.path, text, smb=smb, nfs=nfs)
-    facts = Facts(
-        inode.name, False, 0, len(target), None, 0, 0, 0, FileAttributes.NONE, None, {}, asked
-    ).after(written, asked)
+    facts = Facts.of_creation(inode.name, written, asked, size=len(target), metadata={})
     inode.facts = facts
     inode.link_target, inode.link_etag = target, facts.etag
     inode.ctime = facts.change_time

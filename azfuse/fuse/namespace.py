@@ -9,14 +9,15 @@ import pyfuse3
 
 from azfuse.cache.writeback import CachedFile, WriteBack
 from azfuse.fuse import symlinks
+from azfuse.fuse.changes import changed, leased
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode, Place
+from azfuse.fuse.inodes import Inode, Place, path_of
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.links import make_hard_link, make_symlink
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import InodeFile, changed, leased
-from azfuse.fuse.removal import Removal, has_record, path_of
+from azfuse.fuse.remote_file import InodeFile
+from azfuse.fuse.removal import Removal, has_record
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.models import Written
@@ -61,7 +62,7 @@ class Namespace(Removal):
         inode.file = self._new_file(inode)
         self._tree.table.add(inode)
         self._tree.attach(inode, parent, name)
-        self._tree.changed(parent, inode.mtime)
+        self._tree.times.move(parent, inode.mtime)
         self._writeback.note(inode.file)
         return inode
 
@@ -165,7 +166,7 @@ class Namespace(Removal):
         tree.table.add(inode)
         if parent is not None:
             tree.attach(inode, parent, inode.name)
-            tree.changed(parent, inode.ctime)
+            tree.times.move(parent, inode.ctime)
             tree.entered(inode)
         return inode
 
@@ -194,7 +195,7 @@ class Namespace(Removal):
         if inode.is_local and inode.file is not None:
             await self._writeback.flush(inode.file)
         await make_hard_link(self._tree, inode, parent, name)
-        self._tree.changed(parent, self._now())
+        self._tree.times.move(parent, self._now())
 
     # -- renaming -----------------------------------------------------------------------
 
@@ -237,8 +238,8 @@ class Namespace(Removal):
         if kept:
             await self._writeback.settled()
         now = self._now()
-        tree.changed(parent, now)
-        tree.changed(new_parent, now)
+        tree.times.move(parent, now)
+        tree.times.move(new_parent, now)
 
     async def _replace(
         self,

@@ -24,8 +24,9 @@ from azfuse.fuse.files import Files
 from azfuse.fuse.handles import DirectoryHandle, FileHandle, HandleTable
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.namespace import Namespace
+from azfuse.fuse.readdir import DirectoryReader
 from azfuse.fuse.setattr import Setter
-from azfuse.fuse.snapshots import Snapshots, View
+from azfuse.fuse.snapshots import Snapshots
 from azfuse.fuse.space import Space
 from azfuse.fuse.tree import Tree
 from azfuse.rest.errors import ServiceError
@@ -47,6 +48,7 @@ class Operations(pyfuse3.Operations):
     setter: Setter
     space: Space
     snapshots: Snapshots
+    directory_reader: DirectoryReader
     #: Starts what must be done before the end, though no program waits for it.
     start_errand: Callable[[Callable[[Inode], Awaitable[None]], Inode], None]
 
@@ -84,7 +86,7 @@ class Operations(pyfuse3.Operations):
         except FileNotFoundError:
             return missing_entry(0)
         entry = self.snapshots.entry_of(name.decode())
-        self._referenced(root, root.number, self.snapshots.view_of(root))
+        self.snapshots.view_of(root).referenced(root, root.number)
         return entry
 
     @handler
@@ -307,54 +309,7 @@ class Operations(pyfuse3.Operations):
     @handler
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Give entries with their attributes, from position *start_id* on."""
-        handle = self._open_directories[fh]
-        if handle.inode is self.snapshots.directory:
-            await self._list_snapshots(handle, start_id, token)
-            return
-        if handle.entries is None or start_id == 0:
-            handle.entries = await self._entries(handle.inode)
-        view = self.snapshots.view_of(handle.inode)
-        for position in range(start_id, len(handle.entries)):
-            inode, listed = handle.entries[position]
-            dots = position < len(_DOTS)
-            if not dots and not view.tree.shows(handle.inode, inode, listed):
-                continue
-            # What was renamed since then has its new name.
-            share_name = listed if inode.other_names else inode.name
-            name = _DOTS[position] if dots else view.tree.dialect.to_linux(share_name)
-            attributes = self._attributes(inode, view)
-            if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position + 1):
-                return
-            if not dots:
-                self._referenced(inode, inode.number, view)
-
-    async def _list_snapshots(
-        self, handle: DirectoryHandle, start_id: int, token: pyfuse3.ReaddirToken
-    ) -> None:
-        if handle.snapshots is None or start_id == 0:
-            handle.snapshots = await self.snapshots.names()
-        view = self.snapshots.view_of(handle.inode)
-        dots = [(name, self._attributes(handle.inode, view)) for name in _DOTS]
-        found = [(taken.encode(), self.snapshots.entry_of(taken)) for taken in handle.snapshots]
-        for position, (name, attributes) in list(enumerate(dots + found, 1))[start_id:]:
-            if not pyfuse3.readdir_reply(token, FileNameT(name), attributes, position):
-                return
-            if position > len(_DOTS):
-                root = self.snapshots.root_of(name.decode())
-                self._referenced(root, root.number, self.snapshots.view_of(root))
-
-    async def _entries(self, directory: Inode) -> list[tuple[Inode, str]]:
-        """Return `.` and `..`, what the share lists, and what is still only here."""
-        tree = self.snapshots.view_of(directory).tree
-        listing = await tree.listed(directory)
-        found = await tree.adopt_all(directory, list(listing.entries.values()))
-        known = {id(inode) for inode, _ in found}
-        local = [
-            (inode, inode.name)
-            for inode in directory.children.values()
-            if inode.is_local and id(inode) not in known
-        ]
-        return [(directory, "."), (directory.parent or directory, ".."), *found, *local]
+        await self.directory_reader.read(self._open_directories[fh], start_id, token)
 
     @handler
     async def releasedir(self, fh: FileHandleT) -> None:
@@ -413,37 +368,10 @@ class Operations(pyfuse3.Operations):
         node = self._changeable(inode)
         await self.snapshots.view_of(node).user_attributes.remove(node, name)
 
-    # -- answers --------------------------------------------------------------------------------
+    # -- between the kernel's numbers and inodes ------------------------------------------
 
     def _entry(self, inode: Inode, asked_name: str) -> pyfuse3.EntryAttributes:
-        """Return the answer to a lookup of *asked_name*, and count the kernel's reference."""
-        view = self.snapshots.view_of(inode)
-        entry = self._attributes(inode, view)
-        dialect = view.tree.dialect
-        if asked_name != inode.name and not (dialect.case_sensitive or inode.unlinked):
-            # The number is only a handle for the kernel: stat(2) is sent on to `getattr`,
-            # which gives the true one.
-            if not inode.aliases and inode.parent is not None:
-                self.tree.kernel.forget_name(inode.parent, dialect.to_linux(inode.name))
-            entry.st_ino = InodeT(view.tree.table.alias(inode, asked_name))
-            entry.entry_timeout = entry.attr_timeout = 0
-        self._referenced(inode, entry.st_ino, view)
-        return entry
-
-    def _attributes(self, inode: Inode, view: View) -> pyfuse3.EntryAttributes:
-        entry = entry_attributes(inode, view.tree.trust)
-        if inode.aliases:
-            # The kernel takes each letter case for a name of its own, and a change of one
-            # says nothing to it of the others: so it may not remember any.
-            entry.entry_timeout = 0
-        return entry
-
-    def _referenced(self, inode: Inode, number: int, view: View) -> None:
-        if inode.lookups == 0:
-            view.tree.table.add(inode)
-        view.tree.table.referenced(number)
-
-    # -- where changes may be -------------------------------------------------------------------
+        return self.snapshots.view_of(inode).entry(inode, asked_name)
 
     def _changeable(self, number: InodeT) -> Inode:
         """Return the inode called *number*. Raises OSError(EROFS) in a snapshot."""
@@ -457,6 +385,3 @@ class Operations(pyfuse3.Operations):
         if await self.snapshots.shown_as(directory, name):
             raise OSError(errno.EBUSY, "the directory of snapshots stays where it is")
         return directory, share_name
-
-
-_DOTS = (b".", b"..")

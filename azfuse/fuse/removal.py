@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 
 from azfuse.cache.writeback import CachedFile, WriteBack
+from azfuse.fuse.changes import changed, leased, make_writable
 from azfuse.fuse.directories import Directories
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.inodes import Inode, Place
+from azfuse.fuse.inodes import Inode, Place, path_of
 from azfuse.fuse.leases import Leases
-from azfuse.fuse.remote_file import InodeFile, changed, leased, make_writable
+from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.tree import HIDDEN_PREFIX, Tree, attributes_of
 from azfuse.rest.errors import AzureFilesError, ErrorCode, ServiceError
 from azfuse.rest.wire import FileAttributes
@@ -62,7 +63,7 @@ class Removal:
                 await self._leases.moved(inode)
         if kept:
             await self._writeback.settled()  # or it would come back after a crash
-        self._tree.changed(parent, self._now())
+        self._tree.times.move(parent, self._now())
 
     async def _part(self, inode: Inode, place: Place) -> None:
         """Prepare a file that has several names for losing the one at *place*.
@@ -130,14 +131,13 @@ class Removal:
         there, unknown to us, goes on being uploaded, and may come to light again.
         """
         tree = self._tree
-        name, root = self._hidden_name(), tree.root
+        name = self._hidden_name()
         written, asked, file_id = None, tree.clock(), inode.file_id
         if not inode.is_local:
-            target = f"{root.path}/{name}" if root.path else name
             await self._leases.give_back(inode)
             with tree.moving(inode):
                 written = await tree.file.rename_file(
-                    path_of(place), target, expected_file_id=file_id
+                    path_of(place), path_of((tree.root, name)), expected_file_id=file_id
                 )
                 inode.scrap = name
                 self._put_away(inode, place, name)
@@ -165,7 +165,7 @@ class Removal:
     async def _show_again(self, inode: Inode, parent: Inode, name: str) -> None:
         """Give a hidden file its name back: nothing has taken its place."""
         tree = self._tree
-        path = f"{parent.path}/{name}" if parent.path else name
+        path = path_of((parent, name))
         written, asked = None, tree.clock()
         with tree.moving(inode):
             if not inode.is_local:
@@ -213,7 +213,7 @@ class Removal:
         if not inode.is_directory:
             raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         await self._remove_directory(inode)
-        self._tree.changed(parent, self._now())
+        self._tree.times.move(parent, self._now())
 
     async def _remove_directory(self, inode: Inode) -> None:
         if any(child.is_local for child in inode.children.values()):
@@ -252,20 +252,22 @@ class Removal:
             yield
             return
         event = self._tree.removing[inode] = trio.Event()
-        file = inode.file
-        remote = file.remote if file is not None and file.record is not None else None
+        noted = inode.file if has_record(inode) else None
         try:
-            if file is not None and isinstance(remote, InodeFile):
-                remote.leaving = True
-                self._writeback.renote(file)
+            if noted is not None:
+                self._note_leaving(noted, leaving=True)
                 await self._writeback.settled()
             yield
         finally:
-            if file is not None and isinstance(remote, InodeFile):
-                remote.leaving = False
-                self._writeback.renote(file)
+            if noted is not None:
+                self._note_leaving(noted, leaving=False)
             self._tree.removing.pop(inode, None)
             event.set()
+
+    def _note_leaving(self, file: CachedFile, *, leaving: bool) -> None:
+        if isinstance(file.remote, InodeFile):
+            file.remote.leaving = leaving
+            self._writeback.renote(file)
 
     @asynccontextmanager
     async def _quiet(self, *inodes: Inode | None) -> AsyncIterator[None]:
@@ -291,15 +293,8 @@ class Removal:
             instance = entry.name.removeprefix(HIDDEN_PREFIX).partition("-")[0]
             if entry.is_directory or not dead(instance):
                 continue
-            path = f"{tree.root.path}/{entry.name}" if tree.root.path else entry.name
-            await tree.file.delete_file(path)
+            await tree.file.delete_file(path_of((tree.root, entry.name)))
             log.info("removed %s, left behind by an earlier mount", entry.name)
-
-
-def path_of(place: Place) -> str:
-    """Return the path on the share of a place, as its directory is called now."""
-    parent, name = place
-    return f"{parent.path}/{name}" if parent is not None and parent.path else name
 
 
 def has_record(inode: Inode) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from azfuse.cache.journal import Journal, Record
 from azfuse.cache.writeback import CachedFile, WriteBack
-from azfuse.fuse.inodes import Inode
+from azfuse.fuse.inodes import Inode, path_of
 from azfuse.fuse.notes import Note
 from azfuse.fuse.remote_file import InodeFile
 from azfuse.fuse.tree import Tree
@@ -128,7 +128,7 @@ class Restorer:
                 "%s is gone or was replaced since an earlier mount wrote to it: "
                 "what it wrote is saved as %s",
                 note.path,
-                f"{parent.path}/{name}".lstrip("/"),
+                path_of((parent, name)),
             )
         number = note.number if note.number not in tree.table else tree.table.new_local_number()
         inode = Inode(number, parent, name, note.posix, None)

@@ -9,12 +9,12 @@ from typing import Final
 import pyfuse3
 
 from azfuse.cache.writeback import WriteBack
+from azfuse.fuse.changes import send_posix
 from azfuse.fuse.directories import Directories
-from azfuse.fuse.files import Files, strip_privileges
+from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
 from azfuse.fuse.posix import Posix
-from azfuse.fuse.remote_file import send_posix
 from azfuse.fuse.tree import Tree
 
 #: The earliest and the latest time that 64 bits of nanoseconds hold, in the years 1677 and
@@ -75,9 +75,7 @@ class Setter:
 
         The kernel does so for every other way to write, and leaves this one to us.
         """
-        mode = strip_privileges(inode.posix.mode)
-        if _sheds_setgid(inode.posix, caller):
-            mode &= ~stat.S_ISGID
+        mode = _without_privileges(inode.posix, caller)
         if caller.uid != 0 and mode != inode.posix.mode and not self._tree.posix.fixed:
             await self._send(inode, inode.posix.with_permissions(mode), None)
             self._tree.kernel.forget_attributes(inode)
@@ -103,11 +101,7 @@ class Setter:
         if (fields.update_uid and uid != forced_uid) or (fields.update_gid and gid != forced_gid):
             raise PermissionError(errno.EPERM, "forceuid and forcegid keep owners as they are")
         if (uid, gid) != (posix.uid, posix.gid):
-            mode = posix.mode
-            if not fields.update_mode:
-                mode = strip_privileges(mode)
-                if _sheds_setgid(posix, caller):
-                    mode &= ~stat.S_ISGID
+            mode = posix.mode if fields.update_mode else _without_privileges(posix, caller)
             posix = replace(posix, mode=mode, uid=uid, gid=gid)
         return posix
 
@@ -189,6 +183,19 @@ def _says_nothing(fields: pyfuse3.SetattrFields) -> bool:
     """Say whether neither mode nor owner nor times are asked for."""
     owner = fields.update_uid or fields.update_gid
     return not (owner or fields.update_mode or fields.update_atime or fields.update_mtime)
+
+
+def _without_privileges(posix: Posix, caller: pyfuse3.RequestContext) -> int:
+    """Return the mode of a file once *caller* has changed its content or its owner.
+
+    Setuid is gone, and setgid if the group may execute, or if `_sheds_setgid` says so.
+    """
+    mode = posix.mode
+    if stat.S_ISREG(mode):
+        mode &= ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            mode &= ~stat.S_ISGID
+    return mode & ~stat.S_ISGID if _sheds_setgid(posix, caller) else mode
 
 
 def _sheds_setgid(posix: Posix, caller: pyfuse3.RequestContext) -> bool:

@@ -12,18 +12,14 @@ import math
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import pyfuse3
 
 from azfuse.fuse.attributes import entry_attributes
 from azfuse.fuse.errors import NOT_FOUND
-from azfuse.fuse.files import Files
 from azfuse.fuse.inodes import Inode
-from azfuse.fuse.stateattrs import StateAttributes
-from azfuse.fuse.tree import Tree
-from azfuse.fuse.userattrs import UserAttributes
+from azfuse.fuse.view import View
 from azfuse.rest.account import Account
 from azfuse.rest.errors import ErrorCode, ServiceError
 from azfuse.rest.wire import parse_time
@@ -35,16 +31,6 @@ NAME: Final = b".snapshots"
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z")
 _GONE: Final = NOT_FOUND | {ErrorCode.SHARE_SNAPSHOT_NOT_FOUND}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """The share, or one snapshot of it: its tree, and what works on inodes of that."""
-
-    tree: Tree
-    files: Files
-    user_attributes: UserAttributes
-    state_attributes: StateAttributes
 
 
 class Snapshots:

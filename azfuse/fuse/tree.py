@@ -300,7 +300,7 @@ class Tree(Knowledge):
 
     async def adopt(self, parent: Inode, facts: Facts) -> Inode:
         """Return the inode of an entry that the share has, with all its attributes known."""
-        inode = self._attach(parent, facts)
+        inode = self.inode_of(parent, facts)
         if self.trust.needs_probe(inode):
             if self.trust.may_be_symlink(inode):
                 await self._probe_link(inode)
@@ -328,42 +328,13 @@ class Tree(Knowledge):
         async with trio.open_nursery() as nursery:
             for facts in entries:
                 result.append(None)
-                inode = self._attach(parent, facts)
+                inode = self.inode_of(parent, facts)
                 if self.trust.needs_probe(inode) and inode not in asked:
                     asked.add(inode)
                     nursery.start_soon(probe, len(result) - 1, facts)
                 else:
                     result[-1] = inode, facts.name
         return [entry for entry in result if entry is not None]
-
-    def _attach(self, parent: Inode, facts: Facts) -> Inode:
-        key = self.key(facts.name)
-        inode = parent.children.get(key)
-        if inode is not None and inode.is_local:
-            return inode  # made here and about to take the place
-        if inode is not None and inode.file_id != facts.file_id:
-            self.prefer(inode, parent, facts.name)
-            self.lost(inode)
-            inode = None
-        if inode is None:
-            inode = self.table.by_file_id(facts.file_id)
-            if inode is None:
-                number = self.table.number_for(facts.file_id)
-                inode = Inode(number, parent, facts.name, self.posix.of(facts), facts)
-                self.table.add(inode)
-                if inode.is_directory:
-                    self.recall_times(inode)
-            elif inode.is_directory or not self.dialect.native_links:
-                self.detach(inode)  # renamed by somebody else
-            inode.gone = inode.hidden = False
-            self.attach(inode, parent, facts.name)
-        if inode.other_names:
-            self.prefer(inode, parent, facts.name)
-        else:
-            inode.name = facts.name
-        if inode.facts is not facts:
-            self.apply(inode, facts)
-        return inode
 
     async def _probe_link(self, inode: Inode) -> None:
         """Find out whether a file of the right size is a symbolic link (one GET)."""
@@ -373,23 +344,6 @@ class Tree(Knowledge):
         inode.link_target = symlinks.decode(bytes(buffer[:received]))
         inode.link_etag = properties.etag
         self.apply(inode, Facts.of_properties(inode.name, properties, asked))
-
-    def forget(self, inode: Inode) -> None:
-        """Let go of an inode that the kernel no longer holds, unless we have use for it."""
-        if inode.lookups or inode.handles or inode.children:
-            return
-        content = inode.file.content if inode.file is not None else None
-        of_use = (
-            inode.is_local
-            or inode.attributes_pending
-            or (content is not None and (content.blocks or content.changed))
-        )
-        if of_use and not inode.unlinked:
-            return
-        if inode.is_directory:
-            self.keep_times(inode)
-        self.detach(inode)
-        self.table.drop(inode)
 
     # -- what is under way --------------------------------------------------------------
 

@@ -6,9 +6,9 @@ import pyfuse3
 
 from azfuse.cache.writeback import WriteBack
 from azfuse.fuse import xattrs
+from azfuse.fuse.changes import send_posix, set_metadata
 from azfuse.fuse.inodes import Inode
 from azfuse.fuse.leases import Leases
-from azfuse.fuse.remote_file import send_posix, set_metadata
 from azfuse.fuse.tree import Tree
 
 

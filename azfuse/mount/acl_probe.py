@@ -4,7 +4,6 @@ from typing import Final
 
 from azfuse.fuse.sddl import ROOT, Descriptor
 from azfuse.mount.errors import UsageError
-from azfuse.mount.plan import Plan
 from azfuse.rest.errors import ServiceError
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
@@ -14,18 +13,16 @@ _TRIED: Final = (0o2750, 4_000_000_000, 1000)
 _OTHERWISE: Final = "posix=metadata works on every SMB share"
 
 
-async def try_acl(transport: Transport, plan: Plan) -> None:
-    """See that descriptors of the share keep the special SIDs; nothing is changed by that.
+async def try_acl(transport: Transport, name: str, *, read_only: bool) -> None:
+    """See that descriptors of share *name* keep the special SIDs; nothing is changed by that.
 
-    Creates one descriptor and reads it again; of a read-only mount only the kind of
+    Creates one descriptor and reads it again; for a read-only mount only the kind of
     the share is asked. Raises UsageError, or what the requests raise but refusals.
     """
-    share = Share(transport, plan.source.share)
+    share = Share(transport, name)
     if await _is_nfs(share):
-        raise UsageError(
-            f"posix=acl: {plan.source.share!r} is an NFS share, which has no security descriptors"
-        )
-    if plan.settings.read_only:
+        raise UsageError(f"posix=acl: {name!r} is an NFS share, which has no security descriptors")
+    if read_only:
         return
     try:
         wanted = ROOT.inherited(*_TRIED[1:], directory=False).saying(*_TRIED)
@@ -33,14 +30,14 @@ async def try_acl(transport: Transport, plan: Plan) -> None:
         found = Descriptor.parse(await share.get_permission(key))
     except ServiceError as error:
         raise UsageError(
-            f"posix=acl: share {plan.source.share!r} takes no security descriptors from us "
+            f"posix=acl: share {name!r} takes no security descriptors from us "
             f"({error.code or error.status}); {_OTHERWISE}"
         ) from error
     except ValueError:
         found = ROOT
     if not found.says(*_TRIED):
         raise UsageError(
-            f"posix=acl: share {plan.source.share!r} does not keep modes and owners in security "
+            f"posix=acl: share {name!r} does not keep modes and owners in security "
             f"descriptors; {_OTHERWISE}"
         )
 

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,16 +23,17 @@ from azfuse.rest.file import File
 from azfuse.rest.retry import RetryPolicy
 from azfuse.rest.share import Share
 from azfuse.rest.transport import Transport
-from azfuse.rest.wire import parse_http_date
+from azfuse.rest.wire import MAX_CLOCK_SKEW, parse_http_date
 
 #: Bounds in seconds: of one connection, of the look at port 445, of one request with its tries.
 _CONNECT_TIMEOUT: Final = 5.0
 _SMB_TIMEOUT: Final = 2.0
 _RETRY_TIMEOUT: Final = 8.0
-#: From so many seconds on a clock is worth a word; from 15 minutes on the service refuses.
+#: From so many seconds on a clock is worth a word.
 _SKEW_WARN: Final = 60.0
-_SKEW_FAIL: Final = 15 * 60.0
 _LATENCY_SAMPLES: Final = 5
+#: What tells whether something is permitted: it is not, or it is but there is nothing there.
+_TELLING: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _RANGE: Final = 4 * 1024 * 1024
 _RANGES: Final = 4
 
@@ -84,7 +86,7 @@ def _clock(moment: float, date: str | None) -> Finding:
         return Finding("clock", "warn", "the service does not say its time")
     text = f"this clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
     advice = "set the clock right (timedatectl set-ntp true)"
-    if abs(skew) >= _SKEW_FAIL:
+    if abs(skew) >= MAX_CLOCK_SKEW / 1_000_000_000:
         return Finding("clock", "fail", text, advice)
     if abs(skew) >= _SKEW_WARN:
         return Finding("clock", "warn", text, advice)
@@ -179,7 +181,11 @@ class _Examination:
         try:
             await ask()
         except ServiceError as error:
-            if error.status != 404:  # not there, but it would have been permitted
+            if error.status not in _TELLING:
+                text = f"not known: the service answers {error.code or error.status}"
+                self._add(Finding(name, "warn", text, "try again, and look at the log if it stays"))
+                return
+            if error.status != HTTPStatus.NOT_FOUND:
                 text = f"not permitted ({error.code or error.status})"
                 if name == "delete" and self._wrote:
                     text += f"; {self._nobody} stays on the share"

@@ -1,5 +1,6 @@
 """One clear sentence for whatever keeps a share from being mounted."""
 
+import os
 import socket
 import ssl
 import time
@@ -52,6 +53,18 @@ def explain_connection(error: AzureFilesError, login: Login, account: str) -> st
     if isinstance(error, ConnectionFailed):
         return f"no connection to {host}: {_plain(error)}"
     return f"{host} does not answer as a File service: {_plain(error)}"
+
+
+def explain_fuse(said: str) -> str:
+    """Say what the last words of libfuse or fusermount3 mean for the person."""
+    if "could not determine username" in said:
+        return f"user {os.getuid()} has no name, and fusermount3 wants one: add it to /etc/passwd"
+    if "Operation not permitted" in said:
+        return (
+            f"{said} (a container needs --device /dev/fuse --cap-add SYS_ADMIN, and "
+            "--security-opt apparmor=unconfined where AppArmor is in force)"
+        )
+    return said
 
 
 def expired(plan: Plan) -> str:

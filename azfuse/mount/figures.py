@@ -15,8 +15,9 @@ def summary_line(stats: Mapping[str, Any]) -> str:
         f"{size_text(total['bytesReceived'])} down",
     ]
     if reads := stats.get("reads"):
-        known = share_text(reads["bytesRead"] - reads["bytesMissed"], reads["bytesRead"])
-        parts.append(f"{known} of {size_text(reads['bytesRead'])} read from memory")
+        parts.append(
+            f"{read_from_memory(reads)} of {size_text(reads['bytesRead'])} read from memory"
+        )
     if metadata := stats.get("metadata"):
         hits, misses = metadata["lookups"]["hits"], metadata["lookups"]["misses"]
         known = share_text(hits, hits + misses)
@@ -24,6 +25,22 @@ def summary_line(stats: Mapping[str, Any]) -> str:
     parts.append(plural(total["retries"], "retry", "retries"))
     parts.append(f"{count_text(total['throttles'])} throttled")
     return f"mounted for {duration_text(stats['mount']['uptimeSeconds'])}: {', '.join(parts)}"
+
+
+def read_from_memory(reads: Mapping[str, int]) -> str:
+    """Return how much of what programs read was in memory, in percent.
+
+    A read that failed has waited for bytes that it did not give: they may be more than
+    all that were read.
+    """
+    read, missed = reads.get("bytesRead", 0), reads.get("bytesMissed", 0)
+    return share_text(max(0, read - missed), read)
+
+
+def dirty_bytes(stats: Mapping[str, Any]) -> int:
+    """Return how much is not on the share yet."""
+    left: int = stats.get("writes", {}).get("dirtyBytes", 0)
+    return left
 
 
 def saving_line(stats: Mapping[str, Any], rate: float | None) -> str:

@@ -35,10 +35,17 @@ def launch(plan: Plan, *, foreground: bool) -> None:
 
 
 def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], None]) -> None:
-    logs.configure(destination, plan.options.log_level)
+    logs.configure(
+        destination,
+        plan.options.log_level,
+        plan.options.log_format,
+        mount_point=str(plan.mount_point),
+        source=plan.source.text,
+    )
     try:
         # Only here, in the process that serves: the one that starts a daemon needs none of it.
         from azfuse.fuse.filesystem import FileSystem
+        from azfuse.mount.health import Complaints
         from azfuse.mount.session import Session
     except ImportError as error:
         raise MountError(f"the file system cannot be loaded: {error}") from error
@@ -49,7 +56,9 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
         started=start_time(os.getpid()),
         log=destination,
     )
-    session = Session(plan, registry, record)
+    complaints = Complaints()
+    logging.getLogger("azfuse").addHandler(complaints)
+    session = Session(plan, registry, record, complaints)
     failure: MountError | UsageError | None = None
     try:
         trio.run(session.run, FileSystem, ready)

@@ -25,17 +25,20 @@ class KernelMount:
     source: str
     #: Device number, as st_dev has it.
     device: int
+    #: Of this mount and of the file system behind it, such as `ro` and `nosuid`.
+    options: frozenset[str]
 
 
 def kernel_mounts() -> Iterator[KernelMount]:
     """Yield every mount that this process sees, without touching any of them."""
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
         before, _, after = line.partition(" - ")
-        kind, source = after.split(" ")[:2]
-        _, _, numbers, _, mount_point, *_ = before.split(" ")
+        kind, source, of_all = after.split(" ")[:3]
+        _, _, numbers, _, mount_point, of_this, *_ = before.split(" ")
         major, minor = (int(number) for number in numbers.split(":"))
         device = os.makedev(major, minor)
-        yield KernelMount(_unescape(mount_point), kind, _unescape(source), device)
+        options = frozenset((*of_this.split(","), *of_all.split(",")))
+        yield KernelMount(_unescape(mount_point), kind, _unescape(source), device, options)
 
 
 def _unescape(text: str) -> str:

@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -17,6 +17,7 @@ from azfuse.cache.metadata import Belief
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount import cifs, values
 from azfuse.mount.errors import UsageError
+from azfuse.mount.logs import LogFormat
 from azfuse.mount.source import Source
 
 Posix = Literal["metadata", "acl", "off"]
@@ -36,6 +37,8 @@ class MountOptions:
     """The options of one mount. Sizes are bytes, times are seconds."""
 
     read_only: bool = False
+    #: Change the mount that is there instead of making one.
+    remount: bool = False
     allow_other: bool = False
     allow_root: bool = False
     uid: int | None = None
@@ -74,6 +77,7 @@ class MountOptions:
     credentials: Path | None = None
     state_dir: Path | None = None
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
     log_file: Path | None = None
     foreground: bool = False
     metrics: values.MetricsAddress | None = None
@@ -120,6 +124,10 @@ class MountOptions:
         if self.mount_timeout is not None:
             return self.mount_timeout
         return min(self.retry_timeout, FIRST_CONTACT_TIMEOUT)
+
+    def texts(self) -> dict[str, str]:
+        """Return what each field is, for people and for comparisons with another process."""
+        return {field.name: str(getattr(self, field.name)) for field in fields(self)}
 
     def _belief(self, least: float | None, most: float | None) -> Belief:
         """Fill in with `actimeo` what was not given, moved as far as what was given demands."""
@@ -179,6 +187,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "credentials": values.path,
     "state-dir": values.path,
     "log-level": values.word("debug", "info", "warning", "error"),
+    "log-format": values.word("text", "json"),
     "log-file": values.path,
     "metrics": values.metrics,
 }
@@ -213,7 +222,8 @@ _IGNORED: Final = frozenset({
     "-netdev", "-rnetdev", "nofail", "auto", "noauto", "user", "nouser", "users", "nousers",
     "owner", "noowner", "group", "nogroup", "defaults", "relatime", "norelatime", "strictatime",
     "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "iversion", "noiversion",
-    "mand", "nomand", "silent", "loud", "comment", "helper", "uhelper", *cifs.IGNORED,
+    "mand", "nomand", "silent", "loud", "comment", "helper", "uhelper", "remount",
+    *cifs.IGNORED,
 })  # fmt: skip
 #: What a secret would be called, here and by mount.cifs.
 _SECRETS: Final = frozenset({
@@ -221,6 +231,8 @@ _SECRETS: Final = frozenset({
     "secret", "token", "connection-string", "sig",
 })  # fmt: skip
 _PREFIXES_IGNORED: Final = ("x-", "X-")
+#: What mount(8) repeats to us from /proc/self/mountinfo when it remounts.
+_SHOWN_BY_KERNEL: Final = frozenset({"user-id", "group-id", "max-read", "blksize"})
 
 
 def split_options(text: str) -> Iterator[tuple[str, str | None]]:
@@ -234,6 +246,11 @@ def split_options(text: str) -> Iterator[tuple[str, str | None]]:
             yield name, value if equals else None
 
 
+def is_remount(texts: Iterable[str]) -> bool:
+    """Say whether the words ask for a change of the mount that is there. Raises UsageError."""
+    return any(name == "remount" for text in texts for name, _ in split_options(text))
+
+
 def _name_of(item: str) -> str:
     """Return the name only: what follows might be a secret."""
     return item.partition("=")[0]
@@ -244,9 +261,11 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
 
     `sloppy` ignores unknown options, as `mount -s` asks for.
     """
-    fields: dict[str, object] = {}
+    chosen: dict[str, object] = {}
     fuse_words: dict[str, str] = {}
     ignored: list[str] = []
+    texts = list(texts)
+    remount = is_remount(texts)
     for text in texts:
         for written, value in split_options(text):
             name = written.replace("_", "-")
@@ -264,32 +283,36 @@ def parse_options(texts: Iterable[str], *, sloppy: bool = False) -> MountOptions
                 value = _BARE.get(name) if value is None else value
                 if value is None:
                     raise UsageError(f"option {written} needs a value: {written}=...")
-                fields[name.replace("-", "_")] = _VALUES[name](written, value)
-            elif name in _IGNORED or name.startswith(_PREFIXES_IGNORED):
+                chosen[name.replace("-", "_")] = _VALUES[name](written, value)
+            elif (
+                name in _IGNORED
+                or name.startswith(_PREFIXES_IGNORED)
+                or (remount and name in _SHOWN_BY_KERNEL)
+            ):
                 ignored.append(written)
             elif name in _FLAGS or name in _FUSE_WORDS:
                 if value is not None:
                     raise UsageError(f"option {written} takes no value")
                 if name in _FLAGS:
                     field, flag = _FLAGS[name]
-                    fields[field] = flag
+                    chosen[field] = flag
                 else:
                     fuse_words[_FUSE_WORDS[name]] = name
             elif sloppy:
                 ignored.append(written)
             else:
                 raise UsageError(_unknown(written, name))
-    if "disk_cache_size" in fields and "cache_dir" not in fields:
+    if "disk_cache_size" in chosen and "cache_dir" not in chosen:
         raise UsageError("option disk-cache-size says nothing without cache-dir=DIR")
-    chosen = frozenset(
+    for_fuse = frozenset(
         word.replace("-", "_") for word in fuse_words.values() if word not in _FUSE_DEFAULTS
     )
     # The tables above pair each field with a converter of its type.
-    options = cast("Callable[..., MountOptions]", replace)(MountOptions(), **fields)
+    options = cast("Callable[..., MountOptions]", replace)(MountOptions(remount=remount), **chosen)
     _check_bounds("acreg", options.acregmin, options.acregmax)
     _check_bounds("acdir", options.acdirmin, options.acdirmax)
-    given = frozenset({*fields, *fuse_words})
-    return replace(options, fuse_words=chosen, ignored=tuple(ignored), given=given)
+    given = frozenset({*chosen, *fuse_words})
+    return replace(options, fuse_words=for_fuse, ignored=tuple(ignored), given=given)
 
 
 def _check_bounds(name: str, least: float | None, most: float | None) -> None:
@@ -300,9 +323,7 @@ def _check_bounds(name: str, least: float | None, most: float | None) -> None:
 
 
 def _unknown(written: str, name: str) -> str:
-    if name == "remount":
-        return "option remount: azfuse cannot change a mount; unmount it and mount it again"
-    return f"unknown option {written}{did_you_mean(name) or '; see azfuse mount --help'}"
+    return f"unknown option {written}{did_you_mean(name) or '; azfuse mount -o help lists all'}"
 
 
 def did_you_mean(name: str) -> str:

@@ -1,22 +1,25 @@
-"""What an unmount is waiting for, on standard error: one line drawn over on a terminal."""
+"""What an unmount is waiting for, on standard error: a bar on a terminal, lines elsewhere."""
 
-import shutil
 import sys
 import time
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from azfuse.mount.ask import ask
 from azfuse.mount.errors import MountError
-from azfuse.mount.figures import saving_line
+from azfuse.mount.figures import dirty_bytes, saving_line
 from azfuse.mount.registry import Record
 
-#: Seconds between two looks, on a terminal and elsewhere. What takes less is not worth a word.
+if TYPE_CHECKING:
+    import rich.progress
+
+#: What takes less than so many seconds is not worth a word on a terminal.
+_FIRST_LOOK: Final = 2.0
+#: Seconds between two looks, on a terminal and elsewhere.
 _REDRAW_INTERVAL: Final = 0.5
 _LINE_INTERVAL: Final = 5.0
 #: A process that saves may be busy; the next look will do.
 _PATIENCE: Final = 2.0
-_CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class Progress:
@@ -25,10 +28,10 @@ class Progress:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._terminal = sys.stderr.isatty()
-        self._interval = _REDRAW_INTERVAL if self._terminal else _LINE_INTERVAL
-        self._due = time.monotonic() + self._interval
+        self._due = time.monotonic() + (_FIRST_LOOK if self._terminal else _LINE_INTERVAL)
         self._before: tuple[float, int] | None = None
-        self._drawn = False
+        self._bar: rich.progress.Progress | None = None
+        self._most = 0
 
     def __enter__(self) -> Self:
         return self
@@ -39,25 +42,35 @@ class Progress:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._drawn:
-            self._write(_CLEAR_LINE)
+        if self._bar is not None:
+            self._bar.stop()
 
     def show(self) -> None:
         """Show what is left, if it is time for it."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + self._interval
+        self._due = time.monotonic() + (_REDRAW_INTERVAL if self._terminal else _LINE_INTERVAL)
         try:
             stats = ask(self._record, "stats", _PATIENCE)
         except MountError:
             return  # it is about to end, or busy
         line = saving_line(stats, self._rate(stats))
         if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._write(_CLEAR_LINE + line[:width])
-            self._drawn = True
+            self._draw(line, dirty_bytes(stats))
         else:
-            self._write(f"{line}\n")
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    def _draw(self, line: str, left: int) -> None:
+        self._most = max(self._most, left)
+        if self._bar is None:
+            self._bar = _make_bar()
+            self._bar.add_task("")
+            self._bar.start()
+        task = self._bar.task_ids[0]
+        self._bar.update(
+            task, description=line, total=self._most or None, completed=self._most - left
+        )
 
     def _rate(self, stats: dict[str, Any]) -> float | None:
         """Return how many bytes a second went up since the last look."""
@@ -68,7 +81,12 @@ class Progress:
             return None
         return (sent - before[1]) / (now - before[0])
 
-    @staticmethod
-    def _write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+
+def _make_bar() -> "rich.progress.Progress":
+    # Only here: most unmounts end before there is anything to show.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    return Progress(text, BarColumn(20), console=Console(stderr=True), transient=True)

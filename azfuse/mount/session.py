@@ -5,9 +5,9 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
 
 import pyfuse3
 import trio
@@ -16,15 +16,18 @@ from azfuse import __version__
 from azfuse.cache.transfers import most_in_flight
 from azfuse.fuse.settings import FileSystemSettings
 from azfuse.mount.acl_probe import try_acl
+from azfuse.mount.changes import Changes
 from azfuse.mount.control import ControlError, ControlServer, socket_path
 from azfuse.mount.errors import MountError, RefusedError
-from azfuse.mount.explain import expired, failure
+from azfuse.mount.explain import expired, explain_fuse, failure
 from azfuse.mount.figures import summary_line
+from azfuse.mount.health import Complaints, Health
 from azfuse.mount.mountpoint import mounted_here
 from azfuse.mount.notify import feed_watchdog, notify
 from azfuse.mount.plan import Plan
 from azfuse.mount.registry import Record, Registry
 from azfuse.mount.sas_file import watch_expiry
+from azfuse.mount.served import ServedFileSystem
 from azfuse.mount.taskdump import dump_tasks
 from azfuse.mount.tuning import tune
 from azfuse.mount.units import plural
@@ -50,57 +53,17 @@ SYNC_TIMEOUT: Final = 10.0
 PROGRESS_INTERVAL: Final = 5.0
 
 
-class UnsavedFile(Protocol):
-    """A file that could not be uploaded."""
-
-    @property
-    def path(self) -> str:
-        """Path on the share."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that the share does not have."""
-
-    @property
-    def error(self) -> BaseException:
-        """Why."""
-
-    @property
-    def kept(self) -> bool:
-        """True if the next mount will upload it, False if it is lost."""
-
-
-class ServedFileSystem(Protocol):
-    """What a session needs of a file system, beside being a pyfuse3.Operations."""
-
-    @property
-    def unsaved(self) -> Sequence[UnsavedFile]:
-        """After `running` has ended: what could not be uploaded."""
-
-    def running(self) -> AbstractAsyncContextManager[object]:
-        """Run background tasks; at the end, upload what is dirty."""
-
-    async def tell_kernel(self) -> None:
-        """Run while the mount is served, until cancelled: tell the kernel what has changed."""
-
-    def stats(self) -> dict[str, object]:
-        """Return counters and what is pending, section by section, as JSON can say it."""
-
-    async def refresh(self, path: str) -> dict[str, int]:
-        """Doubt what is believed of *path* (relative to the mount) and below.
-
-        Returns the number of `entries`, and the `contentBytes` that were forgotten.
-        """
-
-
 class Session:
     """One mount, and how far it has come."""
 
-    def __init__(self, plan: Plan, registry: Registry, record: Record) -> None:
+    def __init__(
+        self, plan: Plan, registry: Registry, record: Record, complaints: Complaints
+    ) -> None:
         self._plan = plan
         self._mount_point = str(plan.mount_point)
         self._registry = registry
         self._record = record
+        self._complaints = complaints
         self._stop = trio.Event()
         self._saving = trio.Event()
         #: Held while the kernel is told to forget something: it may wait for answers of ours,
@@ -125,7 +88,7 @@ class Session:
         async with self._background_tasks() as background, self._connected() as transport:
             file_system = make(transport, self._plan.source.share, self._plan.settings)
             async with file_system.running():
-                await background.start(self._control(file_system).run)
+                await background.start(self._control(file_system, transport).run)
                 await self._start_metrics(background, file_system)
                 await self._serve(file_system, ready)
                 self._begin_saving()
@@ -142,7 +105,7 @@ class Session:
             yield nursery
             nursery.cancel_scope.cancel()
 
-    def _control(self, file_system: ServedFileSystem) -> ControlServer:
+    def _control(self, file_system: ServedFileSystem, transport: Transport) -> ControlServer:
         async def stats(request: Mapping[str, Any]) -> object:
             del request
             return self._stats(file_system)
@@ -156,8 +119,12 @@ class Session:
                     raise ControlError("it is unmounted")
                 return await file_system.refresh(path)
 
+        changes = Changes(self._plan, transport, file_system)
+        health = Health(self._plan, transport, self._complaints)
         path = socket_path(self._registry.directory, self._mount_point)
-        return ControlServer(path, {"stats": stats, "refresh": refresh})
+        return ControlServer(
+            path, {"stats": stats, "refresh": refresh, "health": health.answer, **changes.answers}
+        )
 
     async def _start_metrics(self, background: trio.Nursery, file_system: ServedFileSystem) -> None:
         address = self._plan.options.metrics
@@ -226,7 +193,8 @@ class Session:
             try:
                 await directory.list_directories_and_files(settings.directory, max_results=1)
                 if settings.posix == "acl":
-                    await try_acl(transport, self._plan)
+                    share = self._plan.source.share
+                    await try_acl(transport, share, read_only=settings.read_only)
             except AzureFilesError as error:
                 log.debug("first contact", exc_info=True)
                 raise failure(error, self._plan) from error
@@ -256,7 +224,7 @@ class Session:
             try:
                 pyfuse3.init(file_system, self._mount_point, options)  # type: ignore[arg-type]
             except RuntimeError as error:
-                reason = said() or str(error)
+                reason = explain_fuse(said() or str(error))
                 raise MountError(f"FUSE refused to mount {self._mount_point}: {reason}") from None
         mount = mounted_here(self._plan.mount_point)
         try:

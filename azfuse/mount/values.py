@@ -20,6 +20,7 @@ from azfuse.rest.wire import parse_time
 MIN_CACHE_SIZE: Final = 16 * 1024 * 1024
 #: A few large files' worth of blocks: below that it would do more work than good.
 MIN_DISK_CACHE_SIZE: Final = 64 * 1024 * 1024
+_GMT_TOKEN: Final = re.compile(r"@GMT-(\d{4})\.(\d\d)\.(\d\d)-(\d\d)\.(\d\d)\.(\d\d)")
 _SIZE_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -129,7 +130,10 @@ def metrics(name: str, text: str) -> MetricsAddress:
 
 
 def snapshot(name: str, text: str) -> str:
-    """Read the time of a snapshot."""
+    """Read the time of a snapshot, also as mount.cifs(8) and Windows write it (`@GMT-...`)."""
+    if match := _GMT_TOKEN.fullmatch(text):
+        year, month, day, hour, minute, second = match.groups()
+        text = f"{year}-{month}-{day}T{hour}:{minute}:{second}.0000000Z"
     try:
         parse_time(text)
     except ValueError:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from azfuse.rest.errors import ErrorCode, ServiceError
+from azfuse.rest.errors import ServiceError
 from azfuse.rest.exchange import Call
 from azfuse.rest.handles import DirectoryHandles
 from azfuse.rest.headers import (
@@ -21,7 +21,7 @@ from azfuse.rest.models import (
     SmbSettings,
     Written,
 )
-from azfuse.rest.resource import MISSING, may_be_renamed, or_none
+from azfuse.rest.resource import may_be_created, may_be_deleted, may_be_renamed, or_none
 from azfuse.rest.wire import MAX_PAGE_ENTRIES
 from azfuse.rest.xml import parse_directory_page
 
@@ -62,7 +62,7 @@ class Directory(DirectoryHandles):
         try:
             exchange, _ = await self.transport.request(build)
         except ServiceError as error:
-            if not error.retried or error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+            if not may_be_created(error):
                 raise
             found = await or_none(self.get_directory_properties(path))
             if found is None:  # A file has the name: the refusal was no echo of our own try.
@@ -140,7 +140,7 @@ class Directory(DirectoryHandles):
         try:
             await self.transport.request(build)
         except ServiceError as error:
-            if not error.retried or error.code not in MISSING:
+            if not may_be_deleted(error):
                 raise
 
     async def rename_directory(

@@ -28,7 +28,7 @@ from azfuse.rest.models import (
     Written,
 )
 from azfuse.rest.ranges import FileRanges, check_body
-from azfuse.rest.resource import MISSING, may_be_renamed, or_none
+from azfuse.rest.resource import may_be_deleted, may_be_renamed, or_none
 from azfuse.rest.wire import MAX_FILE_BYTES
 
 #: First version whose Create File takes a body, and `property_semantics`.
@@ -173,7 +173,7 @@ class File(FileLinks, FileRanges, FileLeases, FileHandles):
         try:
             await self.transport.request(build)
         except ServiceError as error:
-            if not error.retried or error.code not in MISSING:
+            if not may_be_deleted(error):
                 raise
 
     async def rename_file(

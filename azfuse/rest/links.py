@@ -22,7 +22,7 @@ from azfuse.rest.headers import (
 )
 from azfuse.rest.models import CopyStarted, NfsSettings, SmbSettings, Written
 from azfuse.rest.reading import FileReading
-from azfuse.rest.resource import or_none
+from azfuse.rest.resource import may_be_created, or_none
 
 CopyMode = Literal["source", "override"]
 
@@ -155,7 +155,7 @@ class FileLinks(FileReading):
         try:
             exchange, _ = await self.transport.request(build)
         except ServiceError as error:
-            if not error.retried or error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+            if not may_be_created(error):
                 raise
             found = await or_none(self.get_file_properties(path))
             if found is None or found.smb.file_id != expected_file_id:
@@ -199,7 +199,7 @@ class FileLinks(FileReading):
         try:
             exchange, _ = await self.transport.request(build)
         except ServiceError as error:
-            if not error.retried or error.code != ErrorCode.RESOURCE_ALREADY_EXISTS:
+            if not may_be_created(error):
                 raise
             if await or_none(self.get_symbolic_link(path)) != text:
                 raise

@@ -84,6 +84,16 @@ class Resource:
         return headers
 
 
+def may_be_created(error: ServiceError) -> bool:
+    """Say whether *error* may be the echo of a creation that a lost try has already done."""
+    return error.retried and error.code == ErrorCode.RESOURCE_ALREADY_EXISTS
+
+
+def may_be_deleted(error: ServiceError) -> bool:
+    """Say whether *error* may be the echo of a deletion that a lost try has already done."""
+    return error.retried and error.code in MISSING
+
+
 def may_be_renamed(error: ServiceError, expected_file_id: int | None) -> bool:
     """Say whether *error* may be the echo of a rename that a lost try has already done."""
     return error.retried and expected_file_id is not None and error.code in _DONE_OR_REFUSED

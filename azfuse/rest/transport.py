@@ -24,13 +24,11 @@ from azfuse.rest.exchange import BodyStream, Build, Call, Exchange, translated_e
 from azfuse.rest.pool import make_http_transport
 from azfuse.rest.retry import Effort, RetryPolicy, TryFailed
 from azfuse.rest.versions import VersionChoice, is_version_refusal
-from azfuse.rest.wire import format_http_date, parse_http_date
+from azfuse.rest.wire import MAX_CLOCK_SKEW, format_http_date, parse_http_date
 from azfuse.rest.xml import parse_error
 
 T = TypeVar("T")
 
-#: A clock that differs more from the service's is why it refuses a signature, in seconds.
-_CLOCK_SKEW: Final = 15 * 60
 _USER_AGENT: Final = f"azfuse/{__version__}"
 
 
@@ -318,6 +316,6 @@ class Transport:
             skew = now - parse_http_date(exchange.headers["date"]) / 1_000_000_000
         except (KeyError, ValueError):
             return ""
-        if abs(skew) < _CLOCK_SKEW:
+        if abs(skew) < MAX_CLOCK_SKEW / 1_000_000_000:
             return ""
         return f"This machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}. "

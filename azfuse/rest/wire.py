@@ -38,6 +38,8 @@ MAX_DEPTH: Final = 250
 #: On NFS shares: most names of one file, longest text of a symbolic link in bytes.
 MAX_LINKS: Final = 178
 MAX_LINK_TEXT: Final = 2048
+#: The service refuses a signature whose date is further from its own clock, in nanoseconds.
+MAX_CLOCK_SKEW: Final = 15 * 60 * 1_000_000_000
 
 #: The account and key every Azure storage emulator uses; public by design.
 DEVELOPMENT_ACCOUNT: Final = "devstoreaccount1"

@@ -13,9 +13,11 @@ import trio
 from azfuse.mount.doctor import examine_machine
 from azfuse.rest.auth import SharedKey
 from azfuse.rest.endpoint import Endpoint
+from azfuse.rest.errors import ServiceError
 from azfuse.rest.file import File
 from azfuse.rest.transport import Transport
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
+from tests.emulator.conftest import Process
 from tests.mount_words.service import Answer, serve
 
 OTHER_KEY = base64.b64encode(b"k" * 64).decode()
@@ -44,6 +46,7 @@ def test_all_is_well(doctor, endpoint, good):
     status, found = doctor(f"{endpoint}/team", "--write")
     remote = {name: found[name]["verdict"] for name in found if name not in ("FUSE", "allow_other")}
     assert set(remote.values()) == {"ok"}, found
+    assert all(list(finding) == ["name", "verdict", "text", "advice"] for finding in found.values())
     assert verdict(found, "write") == verdict(found, "delete") == ("ok", "permitted")
     assert "SMB share" in found["service"]["text"]
     assert status == int(found["FUSE"]["verdict"] == "fail")
@@ -99,6 +102,31 @@ def test_what_the_service_refuses(doctor, endpoint, share, variables, name, sent
     assert (status, found[name]["verdict"]) == (1, "fail")
     assert sentence in found[name]["text"]
     assert found["connection"]["verdict"] == "ok"
+
+
+def test_over_tls(doctor, tmp_path):
+    emulator = Process("--data", str(tmp_path / "data"), "--tls-self-signed")
+    assert emulator.process.stdout is not None
+    authority = emulator.process.stdout.readline().split()[-1]
+    source = f"{emulator.url}/{DEVELOPMENT_ACCOUNT}/team"
+    key = {"AZURE_STORAGE_KEY": DEVELOPMENT_KEY}
+    status, found = doctor(source, **key)
+    assert (status, verdict(found, "connection")[0]) == (1, "fail")
+    assert "no TLS with 127.0.0.1" in found["connection"]["text"]
+    assert "unable to get local issuer certificate" in found["connection"]["text"]
+    _, found = doctor(source, SSL_CERT_FILE=authority, **key)
+    assert found["connection"]["text"].endswith("answers (TLS)")
+    assert "share 'team' does not exist" in found["share"]["text"]
+    assert emulator.stop() == (0, "")
+
+
+def test_an_answer_that_tells_nothing(doctor, endpoint, monkeypatch):
+    async def refuse(*args: object, **kwargs: object) -> None:
+        raise ServiceError(409, "FileLockConflict", "somebody has it")
+
+    monkeypatch.setattr(File, "get_file_properties", refuse)
+    _, found = doctor(f"{endpoint}/team")
+    assert verdict(found, "read") == ("warn", "not known: the service answers FileLockConflict")
 
 
 def test_nobody_listens(doctor):

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from azfuse.cli.main import cli
-from azfuse.cli.manual import main, pages
+from azfuse.cli.manual import every_command, main, pages
 from azfuse.mount.options import option_names
 
 
@@ -64,11 +65,54 @@ def test_shells_get_their_completion(shell):
     assert "_AZFUSE_COMPLETE" in done.stdout, done.stderr
 
 
-def test_words_are_completed():
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("unm", ["plain,unmount"]),
+        ("mount -o wri", ["plain,writeback"]),
+        ("mount -o ro,cache-d", ["plain,ro,cache-dir="]),
+        ("mount te", ["plain,team"]),
+        ("config show te", ["plain,team"]),
+        ("doctor x", []),
+        ("mount team /mn", ["dir,/mn"]),
+        ("unmount /tmp/there-is-no-such-mou", []),
+    ],
+)
+def test_words_are_completed(tmp_path, words, offered):
+    config = tmp_path / "config.toml"
+    config.write_text('[mounts.team]\nsource = "account/share"\n')
+    assert complete(words, AZFUSE_CONFIG=str(config)) == offered
+
+
+def test_what_is_broken_is_not_completed(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text("no TOML")
+    assert complete("mount te", AZFUSE_CONFIG=str(config)) == []
+
+
+def complete(words: str, **variables: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "azfuse"],
-        env={**os.environ, "_AZFUSE_COMPLETE": "bash_complete",
-             "COMP_WORDS": "azfuse unm", "COMP_CWORD": "1"},
+        env={**os.environ, "_AZFUSE_COMPLETE": "bash_complete", "COMP_WORDS": f"azfuse {words}",
+             "COMP_CWORD": str(len(words.split())), **variables},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.stdout.split() == ["plain,unmount"]
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_help_fits_a_screen():
+    root = click.Context(cli, info_name="azfuse")
+    for context, command in every_command(root):
+        context.terminal_width = 80
+        lines = command.get_help(context).splitlines()
+        assert len(lines) <= 42, context.command_path
+        assert max(map(len, lines)) <= 80, context.command_path
+    # Where there is more to say than a name, there is an example.
+    for context, command in every_command(root):
+        if len(context.command_path.split()) == 2 and command.name not in (
+            "list",
+            "config",
+            "demo",
+        ):
+            assert "Example" in (command.help or ""), context.command_path

@@ -49,7 +49,11 @@ async def by_token(client, method, path, query="", headers=None, body=b"", **mor
     return await client(method, path, query, headers, body, sign=False, **more)
 
 
-@pytest.mark.parametrize("token", ["opaque", "a.b.c", jwt(exp=time.time() + 86_400), jwt(), "YQ=="])
+@pytest.mark.parametrize(
+    "token",
+    ["opaque", "a.b.c", jwt(exp=time.time() + 86_400), jwt(), "YQ=="],
+    ids=["word", "three-parts", "valid-for-a-day", "without-end", "base64"],
+)
 async def test_any_well_formed_token_will_do(client, token):
     await client.share()
     answer = await by_token(client, "PUT", "/share/f", headers=CREATE, token=bearer(token))
@@ -57,7 +61,9 @@ async def test_any_well_formed_token_will_do(client, token):
 
 
 @pytest.mark.parametrize(
-    "token", ["", "two words", "ä", jwt(exp=time.time() - 60), jwt(nbf=time.time() + 86_400)]
+    "token",
+    ["", "two words", "ä", jwt(exp=time.time() - 60), jwt(nbf=time.time() + 86_400)],
+    ids=["empty", "two-words", "not-ascii", "expired", "not-yet-valid"],
 )
 async def test_a_bad_or_expired_token_is_challenged(client, token):
     answer = await by_token(client, "GET", "/share/f", token=bearer(token))

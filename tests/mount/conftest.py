@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.harness import MOUNT_LIMIT, Emulator, Mount, Share
+from tests.mount.harness import MOUNT_LIMIT, Emulator, Mount, Share, let_others_in
 
 _numbers = itertools.count()
 
@@ -111,8 +111,7 @@ def mount(tmp_path, share) -> MountFactory:
 def common(shared_emulator, tmp_path_factory) -> Iterator[tuple[Mount, Share]]:
     """One mount for all tests of a module that need nothing special."""
     directory = tmp_path_factory.mktemp("common")
-    for parent in (directory, directory.parent, directory.parent.parent):
-        parent.chmod(0o755)  # other users are let in
+    let_others_in(directory)
     with (
         make_share(shared_emulator) as share,
         make_mount(directory, share.source)("allow_other,umask=000") as mounted,

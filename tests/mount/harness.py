@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -62,6 +63,14 @@ def run(
     if check and done.returncode:
         raise AssertionError(f"{args} ended with {done.returncode}: {done.stdout}{done.stderr}")
     return done
+
+
+def let_others_in(directory: Path) -> None:
+    """Let other users get to *directory*, which is below that of all temporary files."""
+    for path in (directory, *directory.parents):
+        if path == Path(tempfile.gettempdir()):
+            break
+        path.chmod(0o755)
 
 
 def python(code: str, *args: str | Path, cwd: Path | None = None, user: int | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mount.conformance import Place, Program, Step, User, as_user, named
+from tests.mount.harness import let_others_in
 
 OWNER, OTHER = User(65531, 65531), User(65532, 65532)
 MEMBER = User(65533, 65533, (65531, 65533))
@@ -269,8 +270,7 @@ def test_programs_answer_as_on_a_local_disk(here, tmp_path, group):
 @pytest.mark.parametrize("options", ["", "writeback", "actimeo=0", "posix=acl"])
 @pytest.mark.parametrize("group", PROGRAMS, ids=lambda group: group.__name__)
 def test_all_programs(tmp_path, mount, group, options):
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)  # other users are let in
+    let_others_in(tmp_path)
     with mount(f"allow_other,umask=000,{options}", limit=600) as m:
         (m.path / "here").mkdir(mode=0o777)
         (tmp_path / "there").mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from azfuse.cli.main import main
 from azfuse.mount.mountpoint import MOUNT_TYPE, mounted_here
 from azfuse.mount.registry import Registry
 
@@ -45,6 +46,19 @@ def azfuse() -> Run:
             timeout=TIME_LIMIT,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process; returns its exit status and what it printed."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
 
     return run
 

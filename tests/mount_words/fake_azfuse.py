@@ -1,12 +1,12 @@
-"""`azfuse`, `mount.azfuse` and `umount.fuse.azfuse` over a file system that needs no share.
+"""`azfuse`, `mount.azfuse` and `umount.azfuse` over a file system that needs no share.
 
     python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
     FAKE_HELPER=mount python -m tests.mount_words.fake_azfuse SOURCE DIR ...
     FAKE_HELPER=umount python -m tests.mount_words.fake_azfuse DIR ...
 
 FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N
-seconds, FAKE_DIRTY=N claim N dirty bytes, FAKE_BROKEN=1 raise while it serves,
-FAKE_EXIT=1 end the kernel session at once.
+seconds, FAKE_BLOCKED=FILE wait until FILE is gone, FAKE_DIRTY=N claim N dirty bytes,
+FAKE_BROKEN=1 raise while it serves, FAKE_EXIT=1 end the kernel session at once.
 """
 
 import errno
@@ -23,7 +23,7 @@ import trio
 from azfuse.cli import main as cli
 from azfuse.fuse.filesystem import Unsaved
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.mount import helper
+from azfuse.mount import helper, umount_helper
 from azfuse.rest.counters import Counters
 from azfuse.rest.transport import Transport
 
@@ -59,6 +59,9 @@ class FileSystem(pyfuse3.Operations):
             trio.lowlevel.spawn_system_task(self._end_session)
         yield
         await trio.sleep(float(os.environ.get("FAKE_DRAIN", "0")))
+        blocker = trio.Path(os.environ.get("FAKE_BLOCKED", ""))
+        while await blocker.is_file():  # noqa: ASYNC110 # another process takes it away
+            await trio.sleep(0.05)
         if os.environ.get("FAKE_UNSAVED"):
             error = OSError(errno.EIO, "the service is away")
             kept = os.environ["FAKE_UNSAVED"] == "kept"
@@ -95,7 +98,7 @@ def main() -> None:
     module = types.ModuleType("azfuse.fuse.filesystem")
     module.FileSystem = FileSystem  # type: ignore[attr-defined]
     sys.modules["azfuse.fuse.filesystem"] = module
-    commands = {"mount": helper.main, "umount": helper.umount_main}
+    commands = {"mount": helper.main, "umount": umount_helper.main}
     commands.get(os.environ.get("FAKE_HELPER", ""), cli.main)()
 
 

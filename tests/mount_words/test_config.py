@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from azfuse.cli.main import main
 from azfuse.mount.choice import choose
 from azfuse.mount.config import config_paths, read_config_file
 from azfuse.mount.errors import UsageError
@@ -37,15 +36,9 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(run, monkeypatch, tmp_path):
+    """The same, without a config file of whoever runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
     return run
 
 

@@ -1,6 +1,7 @@
 """`-o`: what is understood, what is passed on, what is ignored and what is refused."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,11 +9,20 @@ import pytest
 
 from azfuse.cache.metadata import Belief
 from azfuse.mount.errors import UsageError
-from azfuse.mount.options import MountOptions, parse_options, split_options
+from azfuse.mount.option_texts import GROUPS
+from azfuse.mount.options import (
+    MountOptions,
+    kind_of,
+    option_names,
+    parse_options,
+    split_options,
+)
 from azfuse.mount.source import parse_source
+from tests.mount_words.conftest import REPOSITORY
 
 SOURCE = parse_source("acct/share/sub")
 MIB = 1024 * 1024
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_writeback_may_come_without_a_time():
@@ -198,6 +208,11 @@ def test_what_was_chosen_is_known():
     }  # fmt: skip
 
 
+def test_a_snapshot_as_windows_writes_it():
+    options = parse_options(["snapshot=@GMT-2026.01.31-12.00.00"])
+    assert options.snapshot == "2026-01-31T12:00:00.0000000Z"
+
+
 def test_a_snapshot_is_read_only():
     options = parse_options(["snapshot=2026-01-31T12:00:00.0000000Z,rw"])
     assert options.settings(SOURCE, Path("/x")).read_only
@@ -209,11 +224,10 @@ def test_a_snapshot_is_read_only():
     [
         ("cachesize=1G", "unknown option cachesize; did you mean cache-size?"),
         ("alow_other", "did you mean allow-other?"),
-        ("zzz", "unknown option zzz; see azfuse mount --help"),
+        ("zzz", "unknown option zzz; azfuse mount -o help lists all"),
         ("max_read=4096", "unknown option max_read"),
         ("writethrough", "unknown option writethrough"),
         ("writeback=soon", "seconds are needed"),
-        ("remount", "cannot change a mount"),
         ("multiuser", "option multiuser cannot be had: every program uses the credentials"),
         ("prefixpath=dir", "write the directory behind the share"),
         ("sec=krb5i", "takes the place of Kerberos"),
@@ -242,6 +256,7 @@ def test_a_snapshot_is_read_only():
         ("posix=ntfs", "one of metadata, acl, off"),
         ("log-level=loud", "one of debug, info, warning, error"),
         ("snapshot=yesterday", "the time of a snapshot"),
+        ("snapshot=@GMT-2026.13.31-12.00.00", "the time of a snapshot"),
         ("log-file=", "a path is needed"),
         ('log-file="x', "a quote that is not closed"),
         ("metrics", "option metrics needs a value"),
@@ -295,3 +310,22 @@ def test_secrets_are_refused_and_not_repeated(name):
 
 def test_sloppy_ignores_what_is_unknown():
     assert parse_options(["zzz=1,ro"], sloppy=True).ignored == ("zzz",)
+
+
+def test_every_option_is_explained():
+    explained = " ".join(option.words for group in GROUPS for option in group.options)
+    words = {word.replace("_", "-") for word in re.findall(r"[a-z_-]+", explained)}
+    assert words >= set(option_names()) - {"default-permissions"}
+    # And in the README's table, where there is more room.
+    told = set(re.findall(r"[a-z_-]+", README.partition("### Options")[2].partition("###")[0]))
+    assert {word.replace("_", "-") for word in told} >= {
+        name for name in option_names() if not name.startswith("no") and kind_of(name) != "flag"
+    }
+
+
+def test_help_fits_a_terminal(azfuse):
+    done = azfuse("mount", "-o", "help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cache-dir=DIR" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert len(azfuse("mount", "--help").stdout.splitlines()) <= 40

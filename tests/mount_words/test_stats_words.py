@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -101,6 +102,10 @@ def test_figures_of_a_mount(azfuse, mounted, mount_point, source, tmp_path):
         (["stats", "/proc", "--prices", "/no/such/file"], "No such file or directory"),
         (["stats", "/proc", "--tier", "tepid"], "no prices of a tier 'tepid'"),
         (["stats", "--watch", "/proc"], "/proc is not in anything"),
+        (["stats", "--html", "p.html", "--json"], "--html and --json exclude each other"),
+        (["stats", "--html", "p.html", "--cost"], "--html and --cost exclude each other"),
+        (["stats", "--html", "p.html", "--tier", "hot"], "--html and --tier exclude each other"),
+        (["stats", "/proc", "--html", "p.html", "--watch"], "/proc is not in anything"),
         (["refresh", "/proc"], "is not in anything"),
         (["refresh"], "Missing argument"),
     ],
@@ -160,15 +165,25 @@ def test_watching_elsewhere_until_it_is_unmounted(azfuse, mounted, mount_point):
     assert "Traceback" not in out
 
 
+def test_a_service_that_takes_its_time_is_waited_for_visibly():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/devstoreaccount1"
+        with terminal("share", "list", url) as command:
+            command.read_until("waiting for account devstoreaccount1")
+            os.write(command.master, b"\x03")
+            assert command.wait() == 130
+    assert "azfuse: interrupted" in command.shown
+
+
 def test_a_slow_unmount_shows_what_is_left(mounted, mount_point):
-    record = mounted(FAKE_DRAIN="2.5", FAKE_DIRTY="5000000")
+    record = mounted(FAKE_DRAIN="4", FAKE_DIRTY="5000000")
     with terminal("unmount", str(mount_point)) as unmount:
         unmount.read_until("saving: 1 file and 4.8 MiB left, 0 B/s")
+        unmount.read_until("━━━")
         assert mounted_here(mount_point) is None
         assert unmount.wait() == 0
     # The line was taken away at the end.
-    assert unmount.shown.endswith("\r\x1b[K")
-    assert "\n" not in unmount.shown
+    assert unmount.shown.endswith("\x1b[2K")
     assert not record.alive
 
 

@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azfuse.cli.main import main
 from azfuse.mount.errors import MountError
 from azfuse.mount.registry import Record, Registry, start_time
+from tests.mount_words.conftest import REPOSITORY
 
 HEALTHY: dict[str, Any] = {
     "mount": {"state": "mounted", "mountedAt": "2026-01-01T00:00:00Z"},
@@ -24,17 +25,6 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry(tmp_path)
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
-
-
 def add(registry: Registry, path: Path, **changes: str) -> str:
     path.mkdir()
     pid = os.getpid()
@@ -43,22 +33,56 @@ def add(registry: Registry, path: Path, **changes: str) -> str:
     return str(path)
 
 
+def answering(stats: dict[str, Any], service: str | None = None, *complaints: str):
+    health = {
+        "service": service,
+        "seconds": 0.25,
+        "complaints": [
+            {"time": "2026-01-01T00:00:00Z", "level": "warning", "message": text}
+            for text in complaints
+        ],
+    }
+    return lambda record, what: {"stats": stats, "health": health}[what]
+
+
+def told(command: str) -> list[str]:
+    """Return the keys that the README tells of *command*."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{command}` | "))
+    return re.findall(r"`(\w+)`", row.split("|")[2].partition(";")[0])
+
+
 def test_a_healthy_mount(registry, run, tmp_path, monkeypatch):
     point = add(registry, tmp_path / "a")
-    monkeypatch.setattr("azfuse.cli.status.ask", lambda record, what: HEALTHY)
+    monkeypatch.setattr("azfuse.cli.status.ask", answering(HEALTHY))
     status, out, _ = run("status", "--json")
     report = json.loads(out)
     assert (status, report["healthy"], report["mountPoint"]) == (0, True, point)
     assert (report["dirtyBytes"], report["leases"]) == (7, 2)
+    assert (report["serviceSeconds"], report["complaints"]) == (0.25, [])
+    assert list(report) == told("status")
     assert run("status", point)[1].startswith("Healthy:")
 
 
 def test_an_upload_that_fails(registry, run, tmp_path, monkeypatch):
     add(registry, tmp_path / "a")
     writes = {**HEALTHY["writes"], "failing": [{"path": "x", "error": "quota"}]}
-    monkeypatch.setattr("azfuse.cli.status.ask", lambda *_: {**HEALTHY, "writes": writes})
+    monkeypatch.setattr("azfuse.cli.status.ask", answering({**HEALTHY, "writes": writes}))
     status, out, _ = run("status", "--json")
     assert (status, json.loads(out)["problem"]) == (1, "x: quota")
+
+
+def test_a_service_that_is_away_and_what_the_log_said(registry, run, tmp_path, monkeypatch):
+    add(registry, tmp_path / "a")
+    said = [f"complaint {number}" for number in range(7)]
+    monkeypatch.setattr("azfuse.cli.status.ask", answering(HEALTHY, "refused", *said))
+    status, out, _ = run("status", "--json")
+    report = json.loads(out)
+    assert (status, report["problem"], report["serviceSeconds"]) == (1, "refused", None)
+    assert len(report["complaints"]) == 7
+    lines = run("status")[1].splitlines()
+    assert lines[-6] == "Complaints of the log:"
+    assert lines[-1] == "  2026-01-01T00:00:00Z warning: complaint 6"
 
 
 def test_a_process_that_does_not_answer_and_one_that_failed(registry, run, tmp_path):
@@ -105,6 +129,7 @@ def test_the_list(registry, run, tmp_path, monkeypatch):
     status, out, _ = run("list", "--json")
     rows = json.loads(out)
     assert status == 0
+    assert list(rows[0]) == told("list")
     assert [(row["since"], row["dirtyBytes"]) for row in rows] == [
         ("2026-01-01T00:00:00Z", 7), (None, None), (None, None),
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The whole of it: emulator, `azfuse mount`, trouble, and the share afterwards."""
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,22 @@ def test_an_outage_delays_and_loses_nothing(stage):
     # The mount works on.
     wait_until(lambda: (stage.share / "after").write_text("text") == 4)
     assert (stage.share / "after").read_text() == "text"
+
+
+def test_status_asks_the_service(stage):
+    # What an outage before this left dirty may still be on its way.
+    wait_until(lambda: real_azfuse("status", str(stage.share)).returncode == 0)
+    stage.stop_emulator()
+    path = stage.share / "not to be saved now"
+    with pytest.raises(OSError, match=r"Input/output error|timed out"), path.open("w") as file:
+        file.write("text")
+    done = real_azfuse("status", str(stage.share), "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert "nothing listens there" in report["problem"]
+    assert any("giving up after" in line for line in report["complaints"])
+    stage.start_emulator()
+    wait_until(lambda: real_azfuse("status", str(stage.share)).returncode == 0)
 
 
 def test_dirty_data_goes_up_after_an_outage(stage):

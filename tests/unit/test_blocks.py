@@ -24,6 +24,14 @@ def fill(cache, content, index, length=BLOCK):
     cache.touch(content, content.fill(index * BLOCK, memoryview(bytes(length))))
 
 
+def full_cache(count: int) -> tuple[BlockCache, FileContent]:
+    """Return a cache with room for *count* blocks, and the file whose first blocks fill it."""
+    cache, content = BlockCache(count * BLOCK, lambda content: None), FileContent(10 * BLOCK)
+    for index in range(count):
+        fill(cache, content, index)
+    return cache, content
+
+
 def write(cache, content, index, length=BLOCK):
     cache.touch(content, content.write(index * BLOCK, bytes(length)))
 
@@ -47,19 +55,13 @@ def test_the_least_recently_used_goes_first():
 
 
 def test_nothing_is_evicted_up_to_the_capacity():
-    cache = BlockCache(4 * BLOCK, lambda content: None)
-    content = FileContent(10 * BLOCK)
-    for index in range(4):
-        fill(cache, content, index)
+    cache, _ = full_cache(4)
     cache.evict()
     assert cache.used == 4 * BLOCK
 
 
 def test_downloads_under_way_are_made_room_for():
-    cache = BlockCache(8 * BLOCK, lambda content: None)
-    content = FileContent(10 * BLOCK)
-    for index in range(8):
-        fill(cache, content, index)
+    cache, content = full_cache(8)
     with cache.room_for(3 * BLOCK):
         assert blocks(content) == [4, 5, 6, 7]
         fill(cache, content, 0)
@@ -72,10 +74,7 @@ def test_downloads_under_way_are_made_room_for():
 
 
 def test_downloads_under_way_leave_half_of_the_cache_to_what_is_there():
-    cache = BlockCache(4 * BLOCK, lambda content: None)
-    content = FileContent(10 * BLOCK)
-    for index in range(4):
-        fill(cache, content, index)
+    cache, content = full_cache(4)
     with cache.room_for(100 * BLOCK):
         assert blocks(content) == [3]  # a sixteenth below
         fill(cache, content, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from azfuse.cli.cost import load_prices, reckon
 from azfuse.cli.stats_view import WIDTH, cost_lines, lines_of, short_line
-from azfuse.mount.figures import saving_line, summary_line
+from azfuse.mount.figures import read_from_memory, saving_line, summary_line
 from azfuse.mount.units import duration_text, plural, share_text, size_text
 
 MIB = 1024 * 1024
@@ -139,6 +139,19 @@ def test_lines_for_the_log_and_the_unmount(figures):
     assert saving_line(figures, None) == "saving: 2 files and 3.0 MiB left"
     figures["mount"]["state"] = "mounted"
     assert saving_line(figures, None) == ("unmounted, but programs use it still (1 open file)")
+
+
+@pytest.mark.parametrize(
+    ("read", "missed", "text"),
+    [(0, 0, "-"), (100, 0, "100.0 %"), (100, 25, "75.0 %"), (100, 100, "0.0 %"),
+     (100, 150, "0.0 %"), (0, 50, "-")],
+)  # fmt: skip
+def test_never_less_than_nothing_is_from_memory(figures, read, missed, text):
+    reads = {"bytesRead": read, "bytesMissed": missed}
+    assert read_from_memory(reads) == text
+    figures["reads"] |= reads
+    assert f"{text} of {size_text(read)} read from memory" in summary_line(figures)
+    assert f"{size_text(read)}, {text} from memory" in "\n".join(lines_of(figures))
 
 
 @pytest.mark.parametrize(

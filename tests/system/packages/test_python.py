@@ -70,7 +70,7 @@ def test_pipx(wheel, tmp_path):
     run(tmp_path / "tool/bin/pipx", *words, env=outside(**places))
     programs = tmp_path / "PIPX_BIN_DIR"
     names = {path.name for path in programs.iterdir()}
-    assert names == {"azfuse", "mount.azfuse", "umount.fuse.azfuse"}
+    assert names == {"azfuse", "mount.azfuse", "umount.azfuse"}
     assert run(programs / "azfuse", "--version").stdout.split()[-1] == __version__
     assert run(programs / "mount.azfuse", "-V").stdout == f"mount.azfuse {__version__}\n"
     check_in_use(programs / "azfuse", tmp_path)
