@@ -46,7 +46,6 @@ def run_detached(work: Work) -> None:
 def _become_daemon(write_end: int, work: Work) -> NoReturn:
     status = 1
     try:
-        os.setsid()
         if os.fork() > 0:
             # The parent waits for this process only; init adopts the daemon.
             os._exit(0)
@@ -79,6 +78,9 @@ def _report(write_end: int, work: Work) -> int:
 
     def ready() -> None:
         nonlocal reported
+        # Not before: while a mount is awaited, autofs holds up whoever looks at its mount point,
+        # but for the process group of systemd, which mount(8) and we were started in.
+        os.setsid()
         try:
             os.write(write_end, _READY)
         except BrokenPipeError:

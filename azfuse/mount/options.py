@@ -28,6 +28,10 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 OptionKind = Literal["flag", "bare", "path", "mode", "value", "secret"]
 
 
+#: What a person at a terminal will wait to hear that nobody answers, in seconds.
+FIRST_CONTACT_TIMEOUT: Final = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountOptions:
     """The options of one mount. Sizes are bytes, times are seconds."""
@@ -63,6 +67,7 @@ class MountOptions:
     dirty_expire: float = 5.0
     writeback: float | None = None
     retry_timeout: float = 120.0
+    mount_timeout: float | None = None
     lease: LeaseUse = "auto"
     lease_wait: float = 0.0
     exclusive: Exclusive = "local"
@@ -112,6 +117,13 @@ class MountOptions:
             exclusive=self.exclusive,
             state_dir=state_dir,
         )
+
+    @property
+    def first_contact_timeout(self) -> float:
+        """Seconds for which a mount is tried; once it works, `retry_timeout` holds."""
+        if self.mount_timeout is not None:
+            return self.mount_timeout
+        return min(self.retry_timeout, FIRST_CONTACT_TIMEOUT)
 
     def texts(self) -> dict[str, str]:
         """Return what each field is, for people and for comparisons with another process."""
@@ -166,6 +178,7 @@ _VALUES: Final[dict[str, Callable[[str, str], object]]] = {
     "dirty-expire": values.seconds,
     "writeback": values.seconds,
     "retry-timeout": values.seconds,
+    "mount-timeout": values.seconds,
     "lease": values.word("off", "auto", "always"),
     "lease-wait": values.seconds,
     "exclusive": values.word("local", "atomic"),

@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 MAX_TASKS: Final = 300
 #: Connections beside those for range requests, so that calls about names need not wait.
 SPARE_CONNECTIONS: Final = 8
-#: A mount is tried for this many seconds; once it works, `retry-timeout` holds.
-FIRST_CONTACT_TIMEOUT: Final = 10.0
 #: Bound on the first look through the kernel at the new mount, in seconds.
 READY_TIMEOUT: Final = 30.0
 #: Bound on asking the kernel for dirty pages of mapped files before the end, in seconds.
@@ -184,7 +182,7 @@ class Session:
             transport = Transport(
                 login.endpoint,
                 login.credentials,
-                retry=RetryPolicy(timeout=min(options.retry_timeout, FIRST_CONTACT_TIMEOUT)),
+                retry=RetryPolicy(timeout=options.first_contact_timeout),
                 max_connections=most_in_flight(options.max_transfers) + SPARE_CONNECTIONS,
             )
         except ValueError as error:

@@ -1,7 +1,8 @@
-"""`azfuse` and `mount.azfuse` over a file system that needs no share.
+"""`azfuse`, `mount.azfuse` and `umount.azfuse` over a file system that needs no share.
 
     python -m tests.mount_words.fake_azfuse mount SOURCE DIR ...
-    FAKE_HELPER=1 python -m tests.mount_words.fake_azfuse SOURCE DIR ...
+    FAKE_HELPER=mount python -m tests.mount_words.fake_azfuse SOURCE DIR ...
+    FAKE_HELPER=umount python -m tests.mount_words.fake_azfuse DIR ...
 
 FAKE_UNSAVED=1 makes it fail to save (`kept`: it keeps the data), FAKE_DRAIN=N take N
 seconds, FAKE_BLOCKED=FILE wait until FILE is gone, FAKE_DIRTY=N claim N dirty bytes,
@@ -22,7 +23,7 @@ import trio
 from azfuse.cli import main as cli
 from azfuse.fuse.filesystem import Unsaved
 from azfuse.fuse.settings import FileSystemSettings
-from azfuse.mount import helper
+from azfuse.mount import helper, umount_helper
 from azfuse.rest.counters import Counters
 from azfuse.rest.transport import Transport
 
@@ -97,7 +98,8 @@ def main() -> None:
     module = types.ModuleType("azfuse.fuse.filesystem")
     module.FileSystem = FileSystem  # type: ignore[attr-defined]
     sys.modules["azfuse.fuse.filesystem"] = module
-    (helper if os.environ.get("FAKE_HELPER") else cli).main()
+    commands = {"mount": helper.main, "umount": umount_helper.main}
+    commands.get(os.environ.get("FAKE_HELPER", ""), cli.main)()
 
 
 if __name__ == "__main__":

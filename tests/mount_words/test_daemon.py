@@ -198,7 +198,7 @@ def test_a_log_that_cannot_be_written(azfuse, source, mount_point, state):
 def test_the_helper_mounts(azfuse, source, mount_point, state):
     done = azfuse(
         source, str(mount_point), "-o", f"rw,_netdev,{state}",
-        AZURE_STORAGE_KEY=KEY, FAKE_HELPER="1",
+        AZURE_STORAGE_KEY=KEY, FAKE_HELPER="mount",
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert mounted_here(mount_point) is not None
@@ -208,6 +208,56 @@ def test_the_helper_mounts(azfuse, source, mount_point, state):
     subprocess.run(["fusermount3", "-u", "--", str(mount_point)], timeout=20, check=True)
     wait_for(lambda: not record.alive)
     assert Registry().find(str(mount_point)) is None
+
+
+def test_the_helper_unmounts_and_waits(azfuse, mounted, mount_point):
+    record = mounted(FAKE_DRAIN="1")
+    done = azfuse(str(mount_point), "-n", FAKE_HELPER="umount")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not record.alive
+    assert mounted_here(mount_point) is None
+
+
+def test_the_lazy_helper_does_not_wait(azfuse, mounted, mount_point):
+    record = mounted(FAKE_DRAIN="600")
+    assert azfuse(str(mount_point), "-l", FAKE_HELPER="umount").returncode == 0
+    assert mounted_here(mount_point) is None
+    assert record.alive
+    os.kill(record.pid, signal.SIGKILL)
+
+
+def test_the_helper_says_what_was_not_saved(azfuse, mounted, mount_point):
+    mounted(FAKE_UNSAVED="kept")
+    done = azfuse(str(mount_point), FAKE_HELPER="umount")
+    line = only_sentence(done, 32)
+    assert line.startswith("umount.azfuse: ")
+    assert "the data is kept in" in line
+
+
+_GROUPS = """
+import os, sys
+from azfuse.mount.daemon import run_detached
+def work(ready):
+    before = os.getpgrp()
+    ready()
+    with open(sys.argv[1], "w") as file:
+        print(before, os.getsid(0) == os.getpid(), file=file)
+run_detached(work)
+print(os.getpgrp())
+"""
+
+
+def test_a_daemon_stays_in_the_group_that_mounts(tmp_path):
+    """autofs lets only that one look at the mount point before the mount is there."""
+    os.mkfifo(tmp_path / "said")
+    words = [sys.executable, "-c", _GROUPS, str(tmp_path / "said")]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True
+    ) as process:
+        before, alone = (tmp_path / "said").read_text().split()
+        group, _ = process.communicate(timeout=TIME_LIMIT)
+    assert before == group.strip()
+    assert alone == "True"
 
 
 def test_the_foreground_tells_systemd(source, mount_point, state, tmp_path):

@@ -83,6 +83,14 @@ def test_every_value():
 
 
 @pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("", 10.0), ("retry-timeout=3", 3.0), ("retry-timeout=60", 10.0), ("mount-timeout=90", 90.0)],
+)
+def test_how_long_a_mount_is_tried(words, seconds):
+    assert parse_options([words]).first_contact_timeout == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "files", "directories"),
     [
         ("actimeo=7", (7, 7), (7, 7)),

@@ -57,18 +57,20 @@ def test_one_sentence(azfuse, words, sentence):
     ],
 )
 def test_the_helper_ends_as_mount_expects(azfuse, words, sentence):
-    line = only_sentence(azfuse(*words, FAKE_HELPER="1"), 1)
+    line = only_sentence(azfuse(*words, FAKE_HELPER="mount"), 1)
     assert line.startswith("mount.azfuse: ")
     assert sentence in line
 
 
 def test_the_helper_pretends(azfuse, tmp_path, state):
-    done = azfuse(DEVELOPMENT, str(tmp_path), "-sfnv", "-o", f"zzz,{state}", FAKE_HELPER="1")
+    done = azfuse(DEVELOPMENT, str(tmp_path), "-sfnv", "-o", f"zzz,{state}", FAKE_HELPER="mount")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_helper_says_its_version(azfuse):
-    assert azfuse("-V", FAKE_HELPER="1").stdout.startswith("mount.azfuse ")
+    assert azfuse("-V", FAKE_HELPER="mount").stdout.startswith("mount.azfuse ")
+    assert azfuse("-V", FAKE_HELPER="umount").stdout.startswith("umount.azfuse ")
+    assert "usage: " in only_sentence(azfuse("a", "b", FAKE_HELPER="umount"), 1)
 
 
 def test_debug_shows_the_traceback(azfuse):

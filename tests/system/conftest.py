@@ -1,5 +1,6 @@
 """A Debian with azfuse installed, and a machine for each test that boots it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,21 @@ def on_share(machine: Machine, path: str) -> str:
 def put_on_share(machine: Machine, path: str, text: str) -> None:
     """Write a file to the share with the official SDK."""
     _sdk(machine, "write", path, text)
+
+
+_FAULTS = """
+import sys, urllib.request
+body = sys.stdin.read().encode()
+request = urllib.request.Request(sys.argv[1], method="PUT", data=body)
+urllib.request.urlopen(request, timeout=30).close()
+"""
+
+
+def slow_down(machine: Machine, milliseconds: int) -> None:
+    """Have the emulator take longer for each request; 0 ends that."""
+    url = f"http://127.0.0.1:{DEVELOPMENT_PORT}/-/admin/faults"
+    faults = json.dumps({"latency_ms": milliseconds} if milliseconds else {})
+    machine.run_beside(sys.executable, "-c", _FAULTS, url, stdin=faults)
 
 
 def configure(machine: Machine, name: str = "team", options: str = "", **more: str) -> None:

@@ -161,6 +161,12 @@ class Machine:
         file.write_text(text)
         file.chmod(mode)
 
+    def run_offline(self, *words: str) -> None:
+        """Run a command in the tree of a machine that is switched off."""
+        subprocess.run(
+            ["chroot", self.root, *words], capture_output=True, timeout=PATIENCE, check=True
+        )
+
     def shell(self, script: str, *words: str, timeout: float = PATIENCE) -> str:
         """Run a shell script in the machine and return what it printed."""
         return self.run("sh", "-euc", script, "sh", *words, timeout=timeout).stdout
@@ -171,6 +177,15 @@ class Machine:
         said = self.run("systemctl", *words, "show", "--value", f"--property={name}", unit,
                         user=user)  # fmt: skip
         return said.stdout.strip()
+
+    def kinds(self, point: str) -> list[str]:
+        """Return the types of what is mounted on *point*, the lowest first, without a look at it.
+
+        Even findmnt(8) looks, and what is looked at is not idle.
+        """
+        lines = self.run("cat", "/proc/self/mountinfo").stdout.splitlines()
+        fields = [line.split(" ") for line in lines]
+        return [words[words.index("-") + 1] for words in fields if words[4] == point]
 
     def journal(self, *words: str) -> str:
         """Return what the journal has of this boot, one message a line, without dates."""
