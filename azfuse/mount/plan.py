@@ -15,6 +15,7 @@ from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.mountpoint import check_machine, check_mount_point
 from azfuse.mount.options import MountOptions
 from azfuse.mount.source import Source, parse_source
+from azfuse.mount.unmount import clear_dead_mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,12 @@ def make_plan(
     """Read and check all words of a mount. Raises UsageError and MountError.
 
     *source_text* may be a name that the config file gives a mount (see choice.choose).
-    Contacts nobody. Removes secrets from *environ*.
+    Contacts nobody. Removes secrets from *environ*, and from the mount point what a killed
+    process has left there.
     """
     choice = choose(
         source_text,
-        mount_point_text,
+        mount_point_text or None,  # a systemd unit has an empty one
         option_texts,
         environ,
         config_file=config_file,
@@ -53,7 +55,9 @@ def make_plan(
     source, options = parse_source(choice.source), choice.options
     _check_username(options.username, source)
     if choice.mount_point is None:
-        raise UsageError("Missing argument 'MOUNTPOINT'.")
+        missing = "Missing argument 'MOUNTPOINT'."
+        raise UsageError(missing if mount_point_text is None else "the mount point must be named")
+    clear_dead_mount(choice.mount_point)
     mount_point = check_mount_point(choice.mount_point)
     login = find_login(source, options.credentials, environ)
     check_machine(allow_other=options.allow_other)

@@ -49,6 +49,17 @@ def detach_device(mount_point: Path, device: int) -> None:
         log.error("%s stays mounted: %s", mount_point, complaint)
 
 
+def clear_dead_mount(text: str) -> None:
+    """Take away what a killed process of this user has left mounted on *text*, if it has."""
+    mount_point = absolute(text)
+    mount = mounted_here(mount_point)
+    if mount is None or mount.kind != MOUNT_TYPE:
+        return
+    record = Registry().find(str(mount_point))
+    if record is not None and not record.alive:
+        detach_device(mount_point, mount.device)
+
+
 def unmount(text: str, *, lazy: bool, timeout: float) -> None:
     """Unmount and wait until the process behind it has saved everything.
 

@@ -151,3 +151,21 @@ def test_the_network_is_waited_for(prepared, how):
     assert "failed" not in machine.journal("--unit", unit).lower()
     machine.shell(f"echo text > {POINT}/file")
     assert on_share(machine, "file") == "text\n"
+
+
+@pytest.mark.parametrize("how", ["service", "_netdev,nofail"])
+def test_a_shutdown_without_the_server_keeps_the_data(prepared, how):
+    machine = prepared
+    prepare(machine, how, options="writeback=600,retry-timeout=2,mount-timeout=60")
+    machine.boot(wait=False)
+    machine.run("systemctl", "start", "azfuse-emulator")
+    wait_for_mount(machine)
+    machine.shell(f"echo kept > {POINT}/file")
+    machine.run("systemctl", "stop", "azfuse-emulator")
+    machine.shut_down()
+    machine.boot(wait=False)
+    machine.run("systemctl", "start", "azfuse-emulator")
+    wait_for_mount(machine)
+    machine.wait_until(lambda: "file" in machine.run("ls", POINT).stdout)
+    machine.run("umount", POINT)
+    assert on_share(machine, "file") == "kept\n"

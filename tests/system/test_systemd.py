@@ -3,7 +3,7 @@
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
-from tests.system.conftest import USER, WRONG_KEY, configure, on_share, put_on_share
+from tests.system.conftest import SOURCE, USER, WRONG_KEY, configure, on_share, put_on_share
 from tests.system.machine import Machine
 
 SERVICE = "azfuse@team.service"
@@ -89,6 +89,30 @@ def test_a_wrong_key_ends_it_with_one_line(machine):
     assert machine.show(SERVICE, "NRestarts") == "0"
     said = machine.journal("--unit", SERVICE, "--identifier", "azfuse").splitlines()
     assert said == [f"azfuse: the key in {file} is not the key of account {DEVELOPMENT_ACCOUNT}"]
+
+
+def test_a_mount_that_the_config_file_names(machine):
+    machine.write("/etc/azfuse/team.cred", f'key = "{DEVELOPMENT_KEY}"\n', 0o600)
+    config = f'''
+[mounts.team]
+source = "{SOURCE}"
+mountpoint = "{POINT}"
+credentials = "team.cred"
+allow_other = true
+'''
+    machine.write("/etc/azfuse/config.toml", config)
+    machine.run("systemctl", "start", SERVICE)
+    machine.shell(f"echo text > {POINT}/file")
+    assert machine.run("cat", f"{POINT}/file", user=USER).stdout == "text\n"
+    machine.run("systemctl", "stop", SERVICE)
+    assert machine.kinds(POINT) == []
+
+
+def test_a_name_that_nothing_knows(machine):
+    machine.run("systemctl", "start", SERVICE, check=False)
+    assert machine.show(SERVICE, "ActiveState") == "failed"
+    assert machine.show(SERVICE, "NRestarts") == "0"
+    assert len(machine.journal("--unit", SERVICE, "--identifier", "azfuse").splitlines()) == 1
 
 
 @pytest.mark.parametrize("late", [False, True])
