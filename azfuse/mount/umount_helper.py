@@ -1,4 +1,8 @@
-"""`umount.azfuse`: what umount(8) calls for our mounts, so that it returns when all is saved."""
+"""`umount.azfuse`: what umount(8) calls for our mounts, so that it returns when all is saved.
+
+It does so under the name `umount.fuse.azfuse`, and only where it has looked up the type of the
+mount: for one with words that mount(8) keeps to itself, such as `_netdev`.
+"""
 
 import ctypes
 import getopt
