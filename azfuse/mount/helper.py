@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from azfuse.mount.boot import allow_for_boot
 from azfuse.mount.helper_words import Helper
 from azfuse.mount.launch import launch
 from azfuse.mount.mountpoint import absolute, mounted_here
@@ -41,7 +42,7 @@ def _carry_out(source: str, directory: str, texts: list[str], flags: Collection[
         texts.append("allow_other")
     plan = make_plan(source, directory, texts, os.environ, sloppy=sloppy)
     if not fake:
-        launch(plan, foreground=False)
+        launch(allow_for_boot(plan, os.environ), foreground=False)
 
 
 _HELPER: Final = Helper(
