@@ -10,6 +10,7 @@ import click
 from azfuse import __version__
 from azfuse.cli.failure import CommandError
 from azfuse.mount.errors import MountError, RefusedError, UsageError
+from azfuse.mount.journald import stderr_is_journal
 
 #: Subcommand -> where it lives (imported when it is called, not for help) and what it is for.
 _COMMANDS: Final = {
@@ -97,7 +98,9 @@ def _main(words: list[str]) -> int:
         if "--debug" in words:
             raise
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"azfuse: {text}", err=True)
+        # For a service's journal an error has to say that it is one: sd-daemon(3).
+        priority = "<3>" if stderr_is_journal() else ""
+        click.echo(f"{priority}azfuse: {text}", err=True)
         if isinstance(error, RefusedError):
             return 3
         return 1 if isinstance(error, CommandError | MountError) else 2

@@ -108,9 +108,10 @@ def _mount() -> Iterator[str]:
         "remount,ro returns when everything is on the share.\n\n"
         "A line of fstab(5):\n\n"
         f"{_AS_IT_STANDS}\n"
-        "account/share  /mnt/share  azfuse  nofail,uhelper=azfuse,credentials=/etc/my.cred  0 0\n\n"
-        "With uhelper=azfuse, umount(8) calls umount.azfuse and returns when everything is saved; "
-        "without it, azfuse goes on saving by itself.",
+        "account/share  /mnt/share  azfuse  _netdev,nofail,credentials=/etc/my.cred  0 0\n\n"
+        "umount(8) then calls umount.fuse.azfuse and returns when everything is saved. Without "
+        "_netdev, or another word that mount(8) keeps to itself, it asks no helper, and azfuse "
+        "goes on saving when it has returned.",
     )
     help_text = inspect.cleandoc(_context("mount").command.help or "")
     parts = help_text.split(f"\n\n{_AS_IT_STANDS}\n")

@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 
-from azfuse.mount import logs
+from azfuse.mount import journald, logs
 from azfuse.mount.daemon import run_detached
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.plan import Plan
@@ -67,7 +67,11 @@ def _run(plan: Plan, registry: Registry, destination: str, ready: Callable[[], N
     if failure is None:
         registry.remove(record)
         return
-    if destination != "stderr":  # where the command that called us says the same
+    # The command that called us says the same on standard error.
+    told_there = destination == "stderr" or (
+        destination == "journal" and journald.stderr_is_journal()
+    )
+    if not told_there:
         log.critical("%s", failure)
     if session.announced:
         registry.update(record, "failed", str(failure))

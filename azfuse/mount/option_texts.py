@@ -81,7 +81,7 @@ GROUPS: Final = (
         OptionText("retry-timeout=SECONDS", "How long a request is tried before programs get an "
                    "error (120)."),
         OptionText("mount-timeout=SECONDS", "How long a mount is tried while the service does not "
-                   "answer (10)."),
+                   "answer (10; 80 while the machine boots)."),
     )),
     Group("Running", (
         OptionText("foreground", "As -f: do not become a daemon."),

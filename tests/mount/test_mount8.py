@@ -161,7 +161,7 @@ def test_lazy_and_busy(sh, share):
 
 
 def test_umount_returns_when_everything_is_saved(sh, share):
-    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse,writeback=600"')
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,_netdev,writeback=600"')
     sh('echo text > "$MNT/file"')
     assert sh('umount "$MNT"') == ""
     assert share.read("file") == b"text\n"
@@ -170,7 +170,7 @@ def test_umount_returns_when_everything_is_saved(sh, share):
 
 def test_umount_by_force_does_not_wait(sh, own_emulator):
     own_emulator.stop()
-    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse"; echo text > "$MNT/file"')
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,_netdev"; echo text > "$MNT/file"')
     assert sh('umount -f "$MNT"') == ""
     assert sh('mountpoint -q "$MNT"', status=32) == ""
     assert "nothing mounted" in sh('umount.azfuse -l "$MNT"', status=1)
@@ -180,7 +180,7 @@ def test_umount_by_force_does_not_wait(sh, own_emulator):
 
 
 def test_what_umount_cannot_save_is_said(sh, share):
-    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,uhelper=azfuse,writeback=600,retry-timeout=1"')
+    sh('mount -t azfuse "$SRC" "$MNT" -o "$WORDS,_netdev,writeback=600,retry-timeout=1"')
     sh('echo text > "$MNT/file"')
     share.emulator.faults(rules=[{"action": "error", "operation": "CreateFile", "times": 1000}])
     said = sh('umount "$MNT"', status=32)

@@ -8,6 +8,7 @@ from tests.system.machine import Machine
 
 UNITS = REPOSITORY / "systemd"
 POINT = "/mnt/share"
+UNIT = "mnt-share.mount"
 CREDENTIALS = "/etc/azfuse/team.cred"
 OPTIONS = f"_netdev,nofail,uid={USER},gid={USER},credentials={CREDENTIALS}"
 
@@ -29,7 +30,7 @@ def test_a_line_is_mounted_by_hand(machine, kind):
     machine.run("mount", "-a")
     machine.run("mount", "-a")
     assert machine.kinds(POINT) == ["fuse.azfuse"]
-    assert active(machine, "mnt-share.mount") == "active"
+    assert active(machine, UNIT) == "active"
     machine.run("sh", "-c", f"umask 022; echo mine > {POINT}/file", user=USER)
     assert on_share(machine, "file") == "mine\n"
     assert machine.run("stat", "-c", "%U:%G %a", f"{POINT}/file").stdout == f"{USER}:{USER} 644\n"
@@ -39,7 +40,7 @@ def test_a_line_is_mounted_by_hand(machine, kind):
     assert line.split()[0] == SOURCE
     machine.run("umount", POINT)
     assert machine.kinds(POINT) == []
-    machine.wait_until(lambda: active(machine, "mnt-share.mount") == "inactive")
+    machine.wait_until(lambda: active(machine, UNIT) == "inactive")
 
 
 def test_umount_returns_when_everything_is_saved(machine):
@@ -69,15 +70,51 @@ def test_automount_by_a_look(machine):
     assert machine.kinds(POINT) == []
 
 
+def test_a_unit_is_restarted_and_reloaded(machine):
+    fstab(machine, OPTIONS)
+    machine.run("systemctl", "start", UNIT)
+    machine.shell(f"echo one > {POINT}/one")
+    machine.run("systemctl", "restart", UNIT)
+    assert machine.run("cat", f"{POINT}/one").stdout == "one\n"
+    fstab(machine, f"{OPTIONS},ro")
+    machine.run("systemctl", "reload", UNIT)
+    assert "Read-only" in machine.run("touch", f"{POINT}/two", check=False).stderr
+
+
+@pytest.mark.parametrize("options", [OPTIONS, f"{OPTIONS},x-systemd.automount"])
+def test_a_killed_mount_is_restarted_by_hand(machine, options):
+    fstab(machine, options)
+    unit = "mnt-share.automount" if "automount" in options else UNIT
+    machine.run("systemctl", "start", unit)
+    machine.shell(f"echo one > {POINT}/one")
+    machine.run("systemctl", "kill", "--signal=KILL", UNIT)
+    machine.wait_until(lambda: machine.run("ls", POINT, check=False).returncode == 2)
+    machine.run("systemctl", "restart", UNIT)
+    assert machine.run("cat", f"{POINT}/one").stdout == "one\n"
+
+
+def test_a_line_that_users_may_mount(machine):
+    point, credentials = f"/home/{USER}/share", f"/home/{USER}/cred"
+    key = f'key = "{DEVELOPMENT_KEY}"'
+    machine.run("sh", "-euc", f"umask 077; mkdir {point}; echo '{key}' > {credentials}", user=USER)
+    options = f"_netdev,noauto,user,writeback=600,credentials={credentials}"
+    machine.write("/etc/fstab", f"{SOURCE} {point} azfuse {options} 0 0\n")
+    machine.run("mount", point, user=USER)
+    machine.run("sh", "-c", f"echo mine > {point}/file", user=USER)
+    machine.run("umount", point, user=USER)
+    assert machine.kinds(point) == []
+    assert on_share(machine, "file") == "mine\n"
+
+
 def test_the_example_units(machine):
     for name in ("mnt-share.mount", "mnt-share.automount"):
         text = (UNITS / name).read_text().replace("account/share", SOURCE)
         machine.write(f"/etc/systemd/system/{name}", text)
     machine.write("/etc/azfuse/share.cred", f'key = "{DEVELOPMENT_KEY}"\n', 0o600)
     machine.run("systemctl", "daemon-reload")
-    machine.run("systemctl", "start", "mnt-share.mount")
+    machine.run("systemctl", "start", UNIT)
     machine.shell(f"echo one > {POINT}/one")
-    machine.run("systemctl", "stop", "mnt-share.mount")
+    machine.run("systemctl", "stop", UNIT)
     assert machine.kinds(POINT) == []
     assert on_share(machine, "one") == "one\n"
     machine.run("systemctl", "enable", "--now", "mnt-share.automount")

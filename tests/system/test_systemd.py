@@ -88,6 +88,7 @@ def test_a_wrong_key_ends_it_with_one_line(machine):
     assert machine.show(SERVICE, "ActiveState") == "failed"
     assert machine.show(SERVICE, "NRestarts") == "0"
     said = machine.journal("--unit", SERVICE, "--identifier", "azfuse").splitlines()
+    assert machine.journal("--priority=err", "--identifier", "azfuse").splitlines() == said
     assert said == [f"azfuse: the key in {file} is not the key of account {DEVELOPMENT_ACCOUNT}"]
 
 
