@@ -39,8 +39,7 @@ _STATUS: Final = """\
 """
 #: mount(8), "EXIT STATUS".
 _MOUNT_STATUS: Final = """\
-0 for success, 1 for wrong words, 32 for a mount that failed; one sentence on standard error says
-why.
+0 for success, 1 for wrong words, 32 for what failed; one sentence on standard error says why.
 """
 
 
@@ -50,6 +49,7 @@ def pages() -> dict[str, str]:
         "azfuse.1": "\n".join(_azfuse()) + "\n",
         "azfuse-emulator.1": "\n".join(_emulator()) + "\n",
         "mount.azfuse.8": "\n".join(_mount()) + "\n",
+        "umount.azfuse.8": "\n".join(_umount()) + "\n",
         "azfuse.toml.5": "\n".join(_config()) + "\n",
     }
 
@@ -131,7 +131,20 @@ def _mount() -> Iterator[str]:
     yield "that change nothing here (serverino, nobrl, vers=, ...) are accepted and ignored."
     yield from _section("EXIT STATUS", _MOUNT_STATUS)
     yield from _section("FILES", _FILES)
-    yield from _also("azfuse(1)", "azfuse.toml(5)", "mount(8)", "fstab(5)", "systemd.mount(5)")
+    yield from _also("azfuse(1)", "azfuse.toml(5)", "umount.azfuse(8)", "mount(8)", "fstab(5)")
+
+
+def _umount() -> Iterator[str]:
+    purpose = "unmount an Azure Files share when it is saved"
+    yield from _head("umount.azfuse", 8, purpose, "umount [-l | -f] DIRECTORY")
+    yield from _section(
+        "DESCRIPTION",
+        "umount(8) calls this for what azfuse has mounted. It returns when everything is on the "
+        "share.\n\n"
+        "-l and -f wait for nothing: azfuse goes on saving by itself. -n, -r and -v are accepted.",
+    )
+    yield from _section("EXIT STATUS", _MOUNT_STATUS)
+    yield from _also("azfuse(1)", "mount.azfuse(8)", "umount(8)")
 
 
 def _config() -> Iterator[str]:

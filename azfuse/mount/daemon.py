@@ -2,9 +2,10 @@
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
 from azfuse.mount.errors import MountError, RefusedError, UsageError
 
@@ -15,6 +16,9 @@ _KINDS: Final[Mapping[bytes, type[Exception]]] = {
     b"refused:": RefusedError,
     b"failed:": MountError,
 }
+
+#: A mount that is made in less seconds shows nothing on the way.
+_PATIENCE: Final = 2.0
 
 #: Work that calls its argument once it is under way. Raises MountError and UsageError.
 Work = Callable[[Callable[[], None]], None]
@@ -35,12 +39,23 @@ def run_detached(work: Work) -> None:
     os.close(write_end)
     os.waitpid(child, 0)
     with os.fdopen(read_end, "rb") as pipe:
-        answer = pipe.read()
+        answer = _await(pipe)
     for kind, error in _KINDS.items():
         if answer.startswith(kind):
             raise error(answer.removeprefix(kind).decode())
     if answer != _READY:
         raise MountError("the mount process died before the mount worked")
+
+
+def _await(pipe: BinaryIO) -> bytes:
+    """Return what the daemon says; on a terminal, show that it takes its time."""
+    if not sys.stderr.isatty() or select.select([pipe], [], [], _PATIENCE)[0]:
+        return pipe.read()
+    # Only here: most mounts are made before there is anything to show.
+    from rich.console import Console
+
+    with Console(stderr=True).status("waiting for the service"):
+        return pipe.read()
 
 
 def _become_daemon(write_end: int, work: Work) -> NoReturn:

@@ -175,6 +175,18 @@ def test_a_service_that_takes_its_time_is_waited_for_visibly():
     assert "azfuse: interrupted" in command.shown
 
 
+def test_a_mount_that_waits_shows_it(mount_point, state):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/devstoreaccount1/share"
+        words = f"{state},mount-timeout=60"
+        with terminal("mount", source, str(mount_point), "-o", words) as command:
+            command.read_until("waiting for the service")
+            os.write(command.master, b"\x03")
+            assert command.wait() == 130
+    assert "azfuse: interrupted" in command.shown
+    assert mounted_here(mount_point) is None
+
+
 def test_a_slow_unmount_shows_what_is_left(mounted, mount_point):
     record = mounted(FAKE_DRAIN="4", FAKE_DIRTY="5000000")
     with terminal("unmount", str(mount_point)) as unmount:

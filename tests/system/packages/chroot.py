@@ -8,10 +8,11 @@ from tests.system.packages.build import BUILD_LIMIT
 #: In namespaces that end with the script, and with them its processes and mounts.
 _ENTER = """
 mount -t proc proc "$1/proc"
+mount -t devpts devpts "$1/dev/pts"
 [ -e "$1/dev/fuse" ] || mknod -m 666 "$1/dev/fuse" c 10 229
 [ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf > "$1/etc/resolv.conf"
-exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \\
-    DEBIAN_FRONTEND=noninteractive sh -euc "$2"
+exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
+    HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive sh -euc "$2"
 """
 
 

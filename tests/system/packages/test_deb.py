@@ -81,6 +81,7 @@ def test_contents(package):
     assert not {"pip", "setuptools", "pkg_resources"} & modules
     for name in (
         "/usr/sbin/mount.azfuse",
+        "/usr/sbin/umount.azfuse",
         "/usr/lib/systemd/system/azfuse@.service",
         "/usr/share/man/man8/mount.azfuse.8.gz",
         "/usr/share/doc/azfuse/changelog.Debian.gz",
@@ -115,7 +116,8 @@ def test_installed(root):
         azfuse --version
         readlink -f /usr/lib/azfuse/bin/python
         dpkg --verify azfuse
-        for page in azfuse.1 azfuse-emulator.1 azfuse.toml.5 mount.azfuse.8; do
+        for page in azfuse.1 azfuse-emulator.1 azfuse.toml.5 mount.azfuse.8 \
+                umount.azfuse.8 umount.fuse.azfuse.8; do
             gzip -t "/usr/share/man/man${page##*.}/$page.gz"
         done
         azfuse emulator --help > /tmp/help

@@ -39,6 +39,7 @@ def test_staged(source, tmp_path):
     made = everything_below(stage)
     assert {
         "usr/sbin/mount.azfuse",
+        "usr/sbin/umount.azfuse",
         "usr/lib/systemd/system/azfuse@.service",
         "usr/lib/systemd/user/azfuse-user@.service",
         "usr/share/bash-completion/completions/azfuse",
