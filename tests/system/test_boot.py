@@ -83,6 +83,13 @@ def test_the_server_is_late(prepared, how):
     assert on_share(machine, "file") == "text\n"
 
 
+def test_a_boot_goes_on_without_what_may_fail(prepared):
+    prepare(prepared, "_netdev,nofail")
+    prepared.boot(wait=False)
+    prepared.wait_until(lambda: prepared.show("multi-user.target", "ActiveState") == "active")
+    assert prepared.show(MOUNT_UNIT, "ActiveState") == "activating"
+
+
 def test_a_look_after_the_server_came_late(prepared):
     machine = prepared
     prepare(machine, "_netdev,nofail,x-systemd.automount")

@@ -28,6 +28,11 @@ def test_the_emulator(machine):
     assert machine.show("azfuse-emulator", "Result") == "success"
 
 
+def test_systemd_has_nothing_to_say_of_the_units(machine):
+    said = machine.run("systemd-analyze", "verify", SERVICE, "azfuse-emulator.service")
+    assert (said.stdout, said.stderr) == ("", "")
+
+
 def test_a_mount_is_there_when_its_service_is_active(machine):
     configure(machine)
     put_on_share(machine, "theirs", "from elsewhere")
