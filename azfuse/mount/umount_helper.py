@@ -5,7 +5,6 @@ mount: for one with words that mount(8) keeps to itself, such as `_netdev`.
 """
 
 import ctypes
-import getopt
 import math
 import os
 import sys
@@ -13,15 +12,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from azfuse import __version__
 from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.helper_words import Helper
 from azfuse.mount.mountpoint import MOUNT_TYPE, absolute, mounted_here
 from azfuse.mount.unmount import fusermount, unmount
 
-# The exit codes of umount(8).
-_USAGE: Final = 1
-_FAILURE: Final = 32
-_SYNOPSIS: Final = "usage: umount.azfuse DIR [-flnrvV]"
 _MNT_FORCE: Final = 1  # umount2(2)
 _MNT_DETACH: Final = 2
 
@@ -32,40 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Waits for as long as it takes until everything is on the share; -l and -f wait for
     nothing: the process behind the mount goes on alone.
     """
-    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(_HELPER.run(arguments))
 
 
-def _main(arguments: Sequence[str]) -> int:
-    try:
-        _umount(arguments)
-    except (getopt.GetoptError, UsageError) as error:
-        return _complain(error, _USAGE)
-    except MountError as error:
-        return _complain(error, _FAILURE)
-    except KeyboardInterrupt:
-        return _complain("interrupted; what is not saved yet goes on being saved", _FAILURE)
-    return 0
-
-
-def _umount(arguments: Sequence[str]) -> None:
-    found, words = getopt.gnu_getopt(list(arguments), "flnrvVhN:t:", ["help", "version"])
-    flags = {name for name, _ in found}
-    if flags & {"-V", "--version"}:
-        print(f"umount.azfuse {__version__}")  # noqa: T201 # what it is asked for
-        return
-    if flags & {"-h", "--help"}:
-        print(_SYNOPSIS)  # noqa: T201 # what it is asked for
-        return
-    if "-N" in flags:
-        raise UsageError("azfuse unmounts in the caller's namespace only: -N cannot be used")
-    if len(words) != 1:
-        raise UsageError(_SYNOPSIS)
-    if flags & {"-f", "-l"}:
-        _detach(absolute(words[0]), flags)
+def _umount(flags: Collection[str], texts: list[str], words: list[str]) -> None:
+    del texts
+    (directory,) = words
+    if {"-f", "-l"} & set(flags):
+        _detach(absolute(directory), flags)
     else:
-        unmount(words[0], lazy=False, timeout=math.inf)
+        unmount(directory, lazy=False, timeout=math.inf)
     if "-v" in flags:
-        print(f"umount.azfuse: {words[0]} unmounted")  # noqa: T201 # what -v asks for
+        _HELPER.say(f"{directory} unmounted")
 
 
 def _detach(point: Path, flags: Collection[str]) -> None:
@@ -83,6 +56,4 @@ def _detach(point: Path, flags: Collection[str]) -> None:
         raise MountError(f"{point} cannot be unmounted: {os.strerror(ctypes.get_errno())}")
 
 
-def _complain(what: object, status: int) -> int:
-    print(f"umount.azfuse: {what}", file=sys.stderr)  # noqa: T201 # the one line of a failure
-    return status
+_HELPER: Final = Helper("umount.azfuse", "umount.azfuse DIR [-flnrvV]", "flnr", 1, _umount)

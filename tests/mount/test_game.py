@@ -298,14 +298,18 @@ MOVES = (
 )  # fmt: skip
 
 
+#: On a machine with other work they may take minutes.
+LONG = (pytest.mark.long, pytest.mark.timeout(300))
+
+
 @pytest.mark.parametrize("lease", ["auto", "always"])
 @pytest.mark.parametrize(
     ("seed", "moves"),
-    [(1, 40), *(pytest.param(s, 1500, marks=pytest.mark.long) for s in range(2, 5))],
+    [(1, 40), *(pytest.param(s, 1500, marks=LONG) for s in range(2, 5))],
 )
 def test_two_mounts_show_the_same(mount, lease, seed, moves):
     options = f"actimeo=0,lease={lease},dirty-expire=600"
-    with mount(options) as one, mount(options) as two:
+    with mount(options, limit=300) as one, mount(options, limit=300) as two:
         for mounted in (one, two):
             mounted.expected += ["EBUSY", "LeaseIdMissing", "LeaseAlreadyPresent"]
         Game([one.path, two.path], random.Random(seed), lease == "always").play(moves)
