@@ -141,6 +141,21 @@ def test_the_network_is_late(prepared, how):
 
 
 @pytest.mark.parametrize("how", ["service", "_netdev,nofail"])
+def test_the_name_of_the_server_is_late(prepared, how):
+    machine = prepared
+    source = f"http://files.test:{DEVELOPMENT_PORT}/{DEVELOPMENT_ACCOUNT}/{SHARE}"
+    prepare(machine, how, source)
+    enable(machine, "azfuse-emulator")
+    machine.boot(wait=False)
+    unit = SERVICE if how == "service" else MOUNT_UNIT
+    machine.wait_until(lambda: machine.show(unit, "ActiveState") == "activating")
+    machine.write("/etc/hosts", "127.0.0.1 localhost files.test\n")
+    wait_for_mount(machine)
+    machine.shell(f"echo text > {POINT}/file")
+    assert on_share(machine, "file") == "text\n"
+
+
+@pytest.mark.parametrize("how", ["service", "_netdev,nofail"])
 def test_the_network_is_waited_for(prepared, how):
     """Where something does, nothing is tried before: no attempt fails."""
     machine = prepared
