@@ -41,6 +41,7 @@ find "$1/$2" -depth -type d -exec rmdir {} +
 #: What a container has to offer (systemd.io/CONTAINER_INTERFACE). /proc/sys is the real
 #: machine's, and so read-only.
 _BOOT = """
+mount --bind "$1" "$1"
 cd "$1"
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount --bind proc/sys proc/sys
