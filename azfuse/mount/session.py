@@ -51,6 +51,9 @@ READY_TIMEOUT: Final = 30.0
 SYNC_TIMEOUT: Final = 10.0
 #: How often the log hears that data is still being saved, in seconds.
 PROGRESS_INTERVAL: Final = 5.0
+#: How much longer systemd is asked to wait, beyond its TimeoutStopSec=, while what is left to
+#: save changes, in seconds.
+SAVING_EXTENSION: Final = 60
 
 
 class Session:
@@ -90,7 +93,9 @@ class Session:
             async with file_system.running():
                 await background.start(self._control(file_system, transport).run)
                 await self._start_metrics(background, file_system)
+                background.start_soon(self._report_progress, file_system)
                 await self._serve(file_system, ready)
+                transport.ending = True
                 self._begin_saving()
             log.info("%s", summary_line(self._stats(file_system)))
             self._report_unsaved(file_system)
@@ -99,7 +104,6 @@ class Session:
     async def _background_tasks(self) -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_signals)
-            nursery.start_soon(self._report_progress)
             nursery.start_soon(feed_watchdog)
             nursery.start_soon(watch_expiry, self._plan.login.credentials)
             yield nursery
@@ -165,10 +169,14 @@ class Session:
                     log.info("%s: unmounting", name)
                     self._stop.set()
 
-    async def _report_progress(self) -> None:
+    async def _report_progress(self, file_system: ServedFileSystem) -> None:
         await self._saving.wait()
         began = trio.current_time()
+        left = None
         while True:
+            before, left = left, file_system.stats()["writes"]
+            if left != before:
+                notify(f"EXTEND_TIMEOUT_USEC={SAVING_EXTENSION * 1_000_000}")
             await trio.sleep(PROGRESS_INTERVAL)
             seconds = trio.current_time() - began
             log.warning("unmounted; still saving data after %.0f s", seconds)

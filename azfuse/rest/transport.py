@@ -8,6 +8,7 @@ caller reads at leisure (a lost one is the caller's).
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from azfuse import __version__
 from azfuse.rest.auth import Bearer, Credentials, Signable, TokenUnavailable
 from azfuse.rest.counters import Counters
 from azfuse.rest.endpoint import Endpoint
-from azfuse.rest.errors import ErrorCode, ServiceError
+from azfuse.rest.errors import ConnectionFailed, ErrorCode, ServiceError, ServiceUnavailable
 from azfuse.rest.exchange import BodyStream, Build, Call, Exchange, translated_errors
 from azfuse.rest.pool import make_http_transport
 from azfuse.rest.retry import Effort, RetryPolicy, TryFailed
@@ -56,6 +57,9 @@ class Transport:
         self.endpoint = endpoint
         self.credentials = credentials
         self.retry = retry or RetryPolicy()
+        #: Set when nobody waits for more than the end: once a request has been given up, others
+        #: are tried once, lest each of thousands finds out by itself that the service is away.
+        self.ending = False
         self.counters = Counters()
         self._versions = VersionChoice(version)
         self._slots = trio.Semaphore(max_connections)
@@ -169,7 +173,12 @@ class Transport:
         """Count a lost try and wait for the next. Raises what the request ends with."""
         if not failure.answered:
             self.counters.of(effort.operation).errors += 1
-        await effort.pause(failure)
+        try:
+            await effort.pause(failure)
+        except (ConnectionFailed, ServiceUnavailable):
+            if self.ending:
+                self.retry = replace(self.retry, timeout=0.0)
+            raise
 
     async def _head(self, build: Build, effort: Effort) -> tuple[Exchange, float]:
         """Make one try as far as the head of a good answer, and say what time its body has left.

@@ -415,3 +415,14 @@ async def test_error_page_of_a_proxy():
     with pytest.raises(ServiceError) as caught:
         await File(transport_to(Script(page), version="2022-11-02"), "s").delete_file("f")
     assert (caught.value.status, caught.value.code) == (400, "")
+
+
+async def test_at_the_end_one_request_finds_out_for_all():
+    script = Script(*[httpx.ConnectError("refused")] * 1000)
+    transport = transport_to(script)
+    transport.ending = True
+    began = trio.current_time()
+    for _ in range(100):
+        with pytest.raises(ConnectionFailed):
+            await File(transport, "s").create_file("f", 0)
+    assert 100 < trio.current_time() - began <= 120

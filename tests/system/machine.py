@@ -21,15 +21,18 @@ PATIENCE = 60
 _POLL_INTERVAL = 0.05
 _numbers = itertools.count()
 
-#: A control group below our own; in a fresh view of them, so that nothing must be mounted here.
-_ENTER_GROUP = """
+_NAMESPACES = (
+    "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--ipc", "--uts", "--net",
+    "--propagation", "private",
+)  # fmt: skip
+#: Into a control group below our own, in a view of them all that need not be mounted before.
+_ENTER_GROUP = f"""
 cgroups=$1 name=$2; shift 2
 mount -t cgroup2 cgroup2 "$cgroups"
 mkdir "$cgroups/$name"
 echo $$ > "$cgroups/$name/cgroup.procs"
 umount "$cgroups"
-exec unshare --mount --pid --fork --kill-child --cgroup --ipc --uts --net --propagation private \\
-    sh -ec "$@"
+exec unshare {" ".join(_NAMESPACES)} sh -ec "$@"
 """
 _LEAVE_GROUP = """
 mount -t cgroup2 cgroup2 "$1"
@@ -38,6 +41,7 @@ find "$1/$2" -depth -type d -exec rmdir {} +
 #: What a container has to offer (systemd.io/CONTAINER_INTERFACE). /proc/sys is the real
 #: machine's, and so read-only.
 _BOOT = """
+mount --bind "$1" "$1"
 cd "$1"
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount --bind proc/sys proc/sys
@@ -72,7 +76,14 @@ def why_not() -> str | None:
         return reason
     kinds = Path("/proc/filesystems").read_text().split()
     absent = [kind for kind in ("cgroup2", "autofs", "fuse") if kind not in kinds]
-    return f"not in this kernel: {', '.join(absent)}" if absent else None
+    if absent:
+        return f"not in this kernel: {', '.join(absent)}"
+    # A container may have a root that may not do this.
+    probe = ["unshare", *_NAMESPACES, "mount", "-t", "cgroup2", "cgroup2", "/proc"]
+    refused = subprocess.run(
+        probe, capture_output=True, text=True, timeout=PATIENCE, check=False
+    ).stderr
+    return f"no namespaces to boot in: {refused.strip()}" if refused else None
 
 
 class Machine:

@@ -83,6 +83,13 @@ def test_the_server_is_late(prepared, how):
     assert on_share(machine, "file") == "text\n"
 
 
+def test_a_boot_goes_on_without_what_may_fail(prepared):
+    prepare(prepared, "_netdev,nofail")
+    prepared.boot(wait=False)
+    prepared.wait_until(lambda: prepared.show("multi-user.target", "ActiveState") == "active")
+    assert prepared.show(MOUNT_UNIT, "ActiveState") == "activating"
+
+
 def test_a_look_after_the_server_came_late(prepared):
     machine = prepared
     prepare(machine, "_netdev,nofail,x-systemd.automount")
@@ -128,6 +135,21 @@ def test_the_network_is_late(prepared, how):
     machine.run("ip", "address", "add", f"{ADDRESS}/24", "dev", "late0")
     if "automount" in how:
         machine.run("ls", POINT)
+    wait_for_mount(machine)
+    machine.shell(f"echo text > {POINT}/file")
+    assert on_share(machine, "file") == "text\n"
+
+
+@pytest.mark.parametrize("how", ["service", "_netdev,nofail"])
+def test_the_name_of_the_server_is_late(prepared, how):
+    machine = prepared
+    source = f"http://files.test:{DEVELOPMENT_PORT}/{DEVELOPMENT_ACCOUNT}/{SHARE}"
+    prepare(machine, how, source)
+    enable(machine, "azfuse-emulator")
+    machine.boot(wait=False)
+    unit = SERVICE if how == "service" else MOUNT_UNIT
+    machine.wait_until(lambda: machine.show(unit, "ActiveState") == "activating")
+    machine.write("/etc/hosts", "127.0.0.1 localhost files.test\n")
     wait_for_mount(machine)
     machine.shell(f"echo text > {POINT}/file")
     assert on_share(machine, "file") == "text\n"

@@ -3,7 +3,15 @@
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY
-from tests.system.conftest import SOURCE, USER, WRONG_KEY, configure, on_share, put_on_share
+from tests.system.conftest import (
+    SOURCE,
+    USER,
+    WRONG_KEY,
+    configure,
+    on_share,
+    put_on_share,
+    slow_down,
+)
 from tests.system.machine import Machine
 
 SERVICE = "azfuse@team.service"
@@ -26,6 +34,11 @@ def test_the_emulator(machine):
     assert on_share(machine, "file") == "text"
     machine.run("systemctl", "stop", "azfuse-emulator")
     assert machine.show("azfuse-emulator", "Result") == "success"
+
+
+def test_systemd_has_nothing_to_say_of_the_units(machine):
+    said = machine.run("systemd-analyze", "verify", SERVICE, "azfuse-emulator.service")
+    assert (said.stdout, said.stderr) == ("", "")
 
 
 def test_a_mount_is_there_when_its_service_is_active(machine):
@@ -52,6 +65,20 @@ def test_stopping_saves_what_was_not_uploaded(machine):
     assert machine.show(SERVICE, "Result") == "success"
     for number in (1, 50):
         assert on_share(machine, f"file{number}") == f"{number}\n"
+
+
+def test_saving_may_take_longer_than_stopping_may(machine):
+    machine.write(f"/etc/systemd/system/{SERVICE}.d/soon.conf", "[Service]\nTimeoutStopSec=2\n")
+    machine.run("systemctl", "daemon-reload")
+    configure(machine, options="writeback=600,max-transfers=1")
+    machine.run("systemctl", "start", SERVICE)
+    machine.shell(f"for n in $(seq 60); do echo $n > {POINT}/file$n; done")
+    slow_down(machine, 500)
+    machine.run("systemctl", "stop", SERVICE)
+    slow_down(machine, 0)
+    assert machine.show(SERVICE, "Result") == "success"
+    assert "still saving" in machine.journal("--unit", SERVICE)
+    assert on_share(machine, "file60") == "60\n"
 
 
 def test_a_killed_mount_comes_back(machine):

@@ -32,6 +32,11 @@ def control(machine: Machine, *words: str) -> None:
     machine.run("systemctl", "--user", *words, user=USER)
 
 
+def test_systemd_has_nothing_to_say_of_the_unit(session):
+    said = session.run("systemd-analyze", "verify", "--user", SERVICE, user=USER)
+    assert (said.stdout, said.stderr) == ("", "")
+
+
 def test_a_mount_of_ones_own(session):
     control(session, "enable", "--now", SERVICE)
     assert session.kinds(POINT) == ["fuse.azfuse"]
