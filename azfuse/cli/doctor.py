@@ -11,7 +11,7 @@ import click
 from azfuse.cli import complete
 from azfuse.cli.target import config_option, json_option, mount_options_option
 from azfuse.mount.choice import choose
-from azfuse.mount.credentials import find_login
+from azfuse.mount.credentials import find_login, public_endpoint
 from azfuse.mount.doctor import Finding, examine_machine
 from azfuse.mount.doctor_share import examine_network, examine_share
 from azfuse.mount.errors import UsageError
@@ -73,11 +73,12 @@ def _findings(
         login = find_login(source, options.credentials, os.environ)
     except UsageError as error:
         yield Finding("credentials", "fail", str(error))
+        yield from examine_network(public_endpoint(source), source.account)
         return
     yield Finding("credentials", "ok", f"found in {login.found_in}")
-    plan = Plan(source, Path("/"), options, login, options.settings(source, state_dir))
-    for finding in examine_network(plan):
+    for finding in examine_network(login.endpoint, source.account):
         yield finding
         if finding.verdict == "fail" and finding.name in ("name", "connection"):
             return
+    plan = Plan(source, Path("/"), options, login, options.settings(source, state_dir))
     yield from examine_share(plan, write=write)

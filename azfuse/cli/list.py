@@ -1,6 +1,7 @@
 """`azfuse list`."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -9,7 +10,7 @@ from azfuse.cli.output import show_rows
 from azfuse.cli.target import json_option
 from azfuse.mount.ask import ask
 from azfuse.mount.errors import MountError
-from azfuse.mount.mountpoint import MOUNT_TYPE, kernel_mounts
+from azfuse.mount.mountpoint import MOUNT_TYPE, kernel_mounts, mounted_here
 from azfuse.mount.registry import Record, Registry
 
 #: Of a longer message only the beginning is shown; the log has all of it.
@@ -23,8 +24,9 @@ _COLUMNS: Final = ("mountPoint", "source", "pid", "since", "dirtyBytes", "state"
 @json_option
 def list_mounts(*, as_json: bool) -> None:
     """List the mounts of this user, and every azfuse mount that the kernel shows."""
-    records = {record.mount_point: record for record in Registry().records()}
-    rows = [_row(record, as_json=as_json) for record in records.values()]
+    records = list(Registry().records())
+    rows = [_row(record, as_json=as_json) for record in records]
+    points = {record.mount_point for record in records}
     rows += [
         {
             "mountPoint": mount.mount_point,
@@ -35,7 +37,7 @@ def list_mounts(*, as_json: bool) -> None:
             "state": "mounted by another user",
         }
         for mount in kernel_mounts()
-        if mount.kind == MOUNT_TYPE and mount.mount_point not in records
+        if mount.kind == MOUNT_TYPE and mount.mount_point not in points
     ]
     show_rows(rows, _COLUMNS, as_json=as_json)
 
@@ -60,4 +62,17 @@ def _state(record: Record, *, whole: bool) -> str:
     if record.state == "failed":
         short = whole or len(record.message) <= _WIDEST
         return f"failed: {record.message if short else record.message[:_WIDEST] + '…'}"
-    return record.state if record.alive else f"died while {record.state}"
+    if not record.alive:
+        return f"died while {record.state}"
+    if record.state == "mounted" and not _is_mounted(record):
+        return "unmounted, but in use"
+    return record.state
+
+
+def _is_mounted(record: Record) -> bool:
+    newest = Registry().find(record.mount_point)
+    return (
+        newest is not None
+        and newest.is_of(record)
+        and mounted_here(Path(record.mount_point)) is not None
+    )

@@ -1,6 +1,8 @@
 """`azfuse`: the command and its subcommands, each loaded only when it is called."""
 
+import errno
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -36,6 +38,10 @@ _COMMANDS: Final = {
         "Serve the File service on this machine, for development and tests.",
     ),
 }
+
+
+#: Nobody takes what a command prints.
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT})
 
 
 class _LazyGroup(click.Group):
@@ -82,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     2 for wrong words, 3 for a mount whose credentials the service does not take, 1 for all else.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # What a command has to say it says itself; a mount sets up a log of its own.
+    logging.getLogger("azfuse").addHandler(logging.NullHandler())
     if words and "/" in words[0]:
         # No command but a source: mount.fuse3(8) calls `azfuse SOURCE DIR -o ...` for
         # `mount -t fuse.azfuse`.
@@ -111,12 +119,21 @@ def _main(words: list[str]) -> int:
         # Whoever read our output has had enough; Python must not complain of it again at exit.
         sys.stdout = None
         return 1
-    except Exception as error:
-        if "--debug" in words:
-            raise
-        click.echo(
-            f"azfuse: internal error, {type(error).__name__}: {error} (--debug shows more)",
-            err=True,
-        )
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _internal(error, words)
+        sys.stdout = None  # as above
+        click.echo(f"azfuse: the output cannot be written: {error.strerror}", err=True)
         return 1
+    except Exception as error:
+        return _internal(error, words)
     return status if isinstance(status, int) else 0
+
+
+def _internal(error: Exception, words: list[str]) -> int:
+    if "--debug" in words:
+        raise error
+    click.echo(
+        f"azfuse: internal error, {type(error).__name__}: {error} (--debug shows more)", err=True
+    )
+    return 1

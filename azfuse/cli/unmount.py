@@ -44,14 +44,14 @@ def unmount(mountpoint: str | None, *, every: bool, lazy: bool, timeout: float) 
 def _unmount_all(*, lazy: bool, timeout: float) -> None:
     """Unmount one after the other, the innermost first; go on past those that fail."""
     deadline = time.monotonic() + timeout
-    records = [record for record in Registry().records() if record.state != "failed"]
+    points = {record.mount_point for record in Registry().records() if record.state != "failed"}
     problems = []
-    for record in sorted(records, key=lambda record: record.mount_point, reverse=True):
+    for point in sorted(points, reverse=True):
         left = max(deadline - time.monotonic(), 0.0)
         try:
-            mount_unmount.unmount(record.mount_point, lazy=lazy, timeout=left)
+            mount_unmount.unmount(point, lazy=lazy, timeout=left)
         except (MountError, UsageError) as error:
             problems.append(str(error))
             click.echo(f"azfuse: {error}", err=True)
     if problems:
-        raise CommandError(f"{len(problems)} of {len(records)} not unmounted, or not saved")
+        raise CommandError(f"{len(problems)} of {len(points)} not unmounted, or not saved")

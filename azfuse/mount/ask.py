@@ -35,7 +35,11 @@ def find_mount(text: str | None) -> Place:
     this user's is mounted.
     """
     registry = Registry()
-    records = {record.mount_point: record for record in registry.records()}
+    records = {
+        record.mount_point: record
+        for record in registry.records()
+        if (newest := registry.find(record.mount_point)) is not None and newest.is_of(record)
+    }
     if text is None:
         alive = [record for record in records.values() if record.alive]
         if not alive:
@@ -73,6 +77,12 @@ def ask(record: Record, what: str, timeout: float = ANSWER_TIMEOUT, **details: o
     if not record.alive:
         raise MountError(
             f"the azfuse process {record.pid} of {record.mount_point} has died (log: {record.log})"
+        )
+    newest = Registry().find(record.mount_point)
+    if newest is not None and not newest.is_of(record):
+        raise MountError(
+            f"the azfuse process {record.pid} of {record.mount_point} cannot be asked any more: "
+            "another mount has taken its place"
         )
     request = json.dumps({"ask": what, **details}).encode() + b"\n"
     try:

@@ -1,4 +1,7 @@
-"""The words of mount.cifs(8), so that a `cifs` line of fstab(5) works once its type is changed."""
+"""The words of mount.cifs(8), so that a `cifs` line of fstab(5) works once its type is changed.
+
+And some of nfs(5), FUSE and blobfuse2, to say what is to be written instead.
+"""
 
 from typing import Final
 
@@ -15,6 +18,7 @@ IGNORED: Final = frozenset({
     "nodfs", "nolease", "nohandlecache", "handlecache", "strictsync", "nostrictsync",
     "nounix", "noposix", "nocase", "ignorecase", "user-xattr", "noacl", "nosetuids",
     "domain", "dom", "workgroup", "domainauto", "netbiosname", "servern", "iocharset", "rdma",
+    "nonempty", "nolock", "lock", "local-lock", "proto", "tcp", "minorversion", "nfsvers",
     "rwpidforward", "tcpnodelay", "witness", "nowitness", "compress", "sec",
 })  # fmt: skip
 
@@ -36,6 +40,18 @@ _REFUSED: Final = {
     "mapchars": "reserved characters are written as mapposix does",
     "nomapposix": "reserved characters are written as mapposix does",
     "sfu": "special files are kept as -o posix says",
+    "timeo": "use retry-timeout=SECONDS",
+    "retrans": "use retry-timeout=SECONDS",
+    "nconnect": "use max-transfers=N",
+    "fsname": "it is the source",
+    "subtype": "it is azfuse",
+    "attribute-cache-timeout": "use actimeo=SECONDS",
+    "attr-timeout": "use actimeo=SECONDS",
+    "entry-timeout": "use actimeo=SECONDS",
+    "negative-timeout": "use actimeo=SECONDS",
+    "file-cache-timeout": "use cache-size=SIZE and cache-dir=DIR",
+    "tmp-path": "use cache-dir=DIR",
+    "context": "files have no SELinux labels",
     "forcemandatorylock": "locks hold between programs of one mount; see lease=",
     "backupuid": "rights are those of the credentials",
     "backupgid": "rights are those of the credentials",

@@ -42,6 +42,9 @@ _FILE_NAMES: Final = {
     "sas_token": "AZURE_STORAGE_SAS_TOKEN",
     "auth_mode": "AZURE_STORAGE_AUTH_MODE",
 }
+#: A name is not longer than that; a key that stands alone is, and ends with "=".
+_LONGEST_NAME: Final = 24
+_BARE: Final = "a value without a name: write key=... or sas=... in front of it"
 _IGNORED_FILE_NAMES: Final = frozenset({"domain", "dom", "workgroup"})
 #: Where systemd puts the credentials of a service, and the one that is ours (systemd.exec(5)).
 _CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
@@ -53,6 +56,8 @@ SECRET_VARIABLES: Final = (
 )
 
 
+#: Those of the Azure CLI; `key` means one of the others.
+_AUTH_MODES: Final = frozenset({"", "login", "key"})
 #: Secrets of azure-identity, which reads them from the environment when it needs them.
 _IDENTITY_SECRETS: Final = (
     "AZURE_CLIENT_SECRET",
@@ -102,7 +107,7 @@ def find_login(
         return login
     if found := _from_variables(source, variables, "the environment"):
         return found
-    endpoint = _endpoint(source)
+    endpoint = public_endpoint(source)
     if source.account == DEVELOPMENT_ACCOUNT and endpoint.loopback:
         return Login(endpoint, SharedKey(source.account, DEVELOPMENT_KEY), "the public key")
     raise UsageError(
@@ -164,6 +169,8 @@ def read_credentials_file(path: Path) -> dict[str, str]:
         if known in _IGNORED_FILE_NAMES:
             continue
         if known not in _FILE_NAMES:
+            if len(name) > _LONGEST_NAME or not value.strip("="):
+                raise UsageError(f"credentials file {path} holds {_BARE}")  # it may be the key
             raise UsageError(f"credentials file {path} has an unknown name: {name}")
         variables[_FILE_NAMES[known]] = value
     return variables
@@ -193,15 +200,19 @@ def _file_fields(path: Path, text: str) -> dict[str, str]:
 
 
 def _from_variables(source: Source, variables: Mapping[str, str], found_in: str) -> Login | None:
+    for name, value in variables.items():
+        if not value.isascii():  # neither base64 nor a query has anything else
+            raise UsageError(f"{name} in {found_in} holds what is neither letter, digit nor sign")
     try:
         if text := variables.get("AZURE_STORAGE_CONNECTION_STRING"):
+            _check_account(source, variables.get("AZURE_STORAGE_ACCOUNT"), found_in)
             return _from_connection_string(source, text, found_in)
         credentials: Credentials
         if key := variables.get("AZURE_STORAGE_KEY"):
             credentials = SharedKey(source.account, key)
         elif sas := variables.get("AZURE_STORAGE_SAS_TOKEN"):
             credentials = Sas(sas)
-        elif variables.get("AZURE_STORAGE_AUTH_MODE", "").lower() == "login":
+        elif _auth_mode(variables, found_in) == "login":
             credentials = Bearer(find_identity())
         else:
             return None
@@ -210,7 +221,14 @@ def _from_variables(source: Source, variables: Mapping[str, str], found_in: str)
     except ValueError as error:
         raise UsageError(f"credentials in {found_in}: {error}") from None
     _check_account(source, variables.get("AZURE_STORAGE_ACCOUNT"), found_in)
-    return Login(_endpoint(source), credentials, found_in)
+    return Login(public_endpoint(source), credentials, found_in)
+
+
+def _auth_mode(variables: Mapping[str, str], found_in: str) -> str:
+    mode = variables.get("AZURE_STORAGE_AUTH_MODE", "").lower()
+    if mode not in _AUTH_MODES:
+        raise UsageError(f"the auth mode in {found_in} is {mode!r}, and must be login or key")
+    return mode
 
 
 def _from_connection_string(source: Source, text: str, found_in: str) -> Login:
@@ -229,7 +247,8 @@ def _check_account(source: Source, account: str | None, found_in: str) -> None:
         )
 
 
-def _endpoint(source: Source) -> Endpoint:
+def public_endpoint(source: Source) -> Endpoint:
+    """Return the endpoint that *source* names, or else that of the public cloud."""
     if source.endpoint is not None:
         return source.endpoint
     return Endpoint.parse(f"https://{source.account}.file.{DEFAULT_ENDPOINT_SUFFIX}")

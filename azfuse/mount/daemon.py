@@ -30,9 +30,11 @@ def run_detached(work: Work) -> None:
     Raises MountError, RefusedError or UsageError with the daemon's own words where it does not
     get that far. A caller that is gone by then is noticed by the daemon, which gives up.
     """
+    _fill_standard_streams()
     read_end, write_end = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever called us
+            stream.flush()
     child = os.fork()
     if child == 0:
         _become_daemon(write_end, work)
@@ -47,9 +49,16 @@ def run_detached(work: Work) -> None:
         raise MountError("the mount process died before the mount worked")
 
 
+def _fill_standard_streams() -> None:
+    """Open what a caller has closed of 0, 1 and 2, or the next file would get that number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # standard error
+        pass
+    os.close(number)
+
+
 def _await(pipe: BinaryIO) -> bytes:
     """Return what the daemon says; on a terminal, show that it takes its time."""
-    if not sys.stderr.isatty() or select.select([pipe], [], [], _PATIENCE)[0]:
+    if sys.stderr is None or not sys.stderr.isatty() or select.select([pipe], [], [], _PATIENCE)[0]:
         return pipe.read()
     # Only here: most mounts are made before there is anything to show.
     from rich.console import Console

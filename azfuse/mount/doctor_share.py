@@ -18,6 +18,7 @@ from azfuse.mount.doctor import Finding
 from azfuse.mount.explain import expired, explain
 from azfuse.mount.plan import Plan
 from azfuse.rest.directory import Directory
+from azfuse.rest.endpoint import Endpoint
 from azfuse.rest.errors import AzureFilesError, ServiceError
 from azfuse.rest.file import File
 from azfuse.rest.retry import RetryPolicy
@@ -38,15 +39,15 @@ _RANGE: Final = 4 * 1024 * 1024
 _RANGES: Final = 4
 
 
-def examine_network(plan: Plan) -> Iterator[Finding]:
+def examine_network(endpoint: Endpoint, account: str) -> Iterator[Finding]:
     """Look at name, connection, TLS and clock; end with the first failure. Sends no secret."""
-    parts = urlsplit(plan.login.endpoint.origin)
+    parts = urlsplit(endpoint.origin)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         addresses = sorted({str(info[4][0]) for info in socket.getaddrinfo(host, port)})
     except OSError as error:
         reason = error.strerror or str(error)
-        advice = f"is the account {plan.source.account} spelled right, and does DNS work here?"
+        advice = f"is the account {account} spelled right, and does DNS work here?"
         yield Finding("name", "fail", f"unknown host {host}: {reason}", advice)
         return
     yield Finding("name", "ok", f"{host} is {', '.join(addresses)}")

@@ -92,11 +92,14 @@ def _explain_refusal(error: ServiceError, plan: Plan) -> str:
             return f"{source.directory!r} in share {source.share!r} is not a directory"
         case ErrorCode.AUTHENTICATION_FAILED | ErrorCode.NO_AUTHENTICATION_INFORMATION:
             return explain_authentication(error, plan.login, source.account)
-    if error.status in (401, 403):
+    if error.code and error.status in (401, 403):
         return (
             f"the credentials in {plan.login.found_in} do not permit listing share "
             f"{source.share!r} ({error.code or error.status})"
         )
+    if not error.code:
+        host = plan.login.endpoint.origin.partition("://")[2]
+        return f"{host} does not answer as a File service, but with status {error.status}"
     return f"share {source.share!r} cannot be mounted: {error}"
 
 

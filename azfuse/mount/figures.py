@@ -48,6 +48,8 @@ def saving_line(stats: Mapping[str, Any], rate: float | None) -> str:
     writes = stats.get("writes", {})
     if stats["mount"]["state"] != "saving":
         opened = stats.get("open", {}).get("files", 0)
+        if not opened:
+            return "unmounted here, but something has it still: a container, or a directory in it"
         return f"unmounted, but programs use it still ({plural(opened, 'open file', 'open files')})"
     files = plural(writes.get("dirtyFiles", 0), "file", "files")
     line = f"saving: {files} and {size_text(writes.get('dirtyBytes', 0))} left"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from azfuse import __version__
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, PlaceError, UsageError
 
 # The exit statuses of mount(8).
 _USAGE: Final = 1
@@ -32,6 +32,8 @@ class Helper:
         """Work with *arguments* (those of the process if None) and return the exit status."""
         try:
             self._run(sys.argv[1:] if arguments is None else arguments)
+        except PlaceError as error:
+            return self._complain(error, _FAILURE)
         except (getopt.GetoptError, UsageError) as error:
             return self._complain(error, _USAGE)
         except MountError as error:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, PlaceError, UsageError
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
+#: Links behind each other that are followed, as by the kernel.
+_MOST_LINKS: Final = 40
 MOUNT_TYPE: Final = "fuse.azfuse"
 
 
@@ -55,35 +57,46 @@ def mounted_here(mount_point: Path) -> KernelMount | None:
 def absolute(text: str) -> Path:
     """Make a mount point absolute without touching it: it may hang.
 
-    Only its parent is resolved, which is on another file system.
+    Its parent is resolved, which is on another file system, and so is it if it is a link.
     """
     path = Path(os.path.abspath(text))  # noqa: PTH100 # Path.absolute keeps ".."
-    return Path(os.path.realpath(path.parent)) / path.name
+    path = Path(os.path.realpath(path.parent)) / path.name
+    for _ in range(_MOST_LINKS):
+        if mounted_here(path) is not None or not path.is_symlink():
+            break
+        target = path.parent / path.readlink()
+        path = Path(os.path.realpath(target.parent)) / target.name
+    return path
 
 
 def check_mount_point(text: str) -> Path:
-    """Return the mount point as an absolute path without symbolic links. Raises UsageError."""
+    """Return the mount point as an absolute path without symbolic links.
+
+    Raises UsageError; PlaceError where it is not as it must be.
+    """
     if not text:
         raise UsageError("the mount point must be named")
     path = absolute(text)
+    if path == Path("/"):
+        raise PlaceError("the root directory cannot be mounted over")
     mount = mounted_here(path)
     if mount is not None and mount.kind == MOUNT_TYPE:
-        raise UsageError(
+        raise PlaceError(
             f"{path} is already mounted ({mount.source}): run azfuse unmount {path} first"
         )
     try:
         status = path.stat()
         path = path.resolve(strict=True)
     except FileNotFoundError:
-        raise UsageError(f"mount point {path} does not exist: run mkdir -p {path}") from None
+        raise PlaceError(f"mount point {path} does not exist: run mkdir -p {path}") from None
     except NotADirectoryError:
-        raise UsageError(f"mount point {path} is inside something that is no directory") from None
+        raise PlaceError(f"mount point {path} is inside something that is no directory") from None
     except OSError as error:
-        raise UsageError(f"mount point {path} cannot be used: {error.strerror}") from None
+        raise PlaceError(f"mount point {path} cannot be used: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise UsageError(f"mount point {path} is not a directory")
+        raise PlaceError(f"mount point {path} is not a directory")
     if not os.access(path, os.W_OK):
-        raise UsageError(f"mount point {path} must be a directory that you may write to")
+        raise PlaceError(f"mount point {path} must be a directory that you may write to")
     return path
 
 

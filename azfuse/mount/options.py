@@ -242,8 +242,11 @@ def split_options(text: str) -> Iterator[tuple[str, str | None]]:
             raise UsageError(f"the options hold a quote that is not closed: {_name_of(item)}")
         plain = re.sub(r'"|\\([,\\"])', r"\1", item).strip()
         name, equals, value = plain.partition("=")
-        if name:
-            yield name, value if equals else None
+        if not name:
+            if equals:
+                raise UsageError("the options hold a value without a name")
+            continue
+        yield name, value if equals else None
 
 
 def is_remount(texts: Iterable[str]) -> bool:
@@ -328,7 +331,7 @@ def _unknown(written: str, name: str) -> str:
 
 def did_you_mean(name: str) -> str:
     """Return `; did you mean X?` for the option nearest to *name*, empty where none is near."""
-    near = difflib.get_close_matches(name, sorted({*_VALUES, *_FLAGS, *_FUSE_WORDS}), n=1)
+    near = difflib.get_close_matches(name, sorted({*_VALUES, *_FLAGS, *_FUSE_WORDS}), 1, 0.75)
     return f"; did you mean {near[0]}?" if near else ""
 
 

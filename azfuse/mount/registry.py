@@ -2,7 +2,8 @@
 
 One small file a mount, in a directory that only this user may enter. The kernel
 knows that something is mounted; this knows by whom, which outlives the mount
-itself while unsaved data is still going up.
+itself while unsaved data is still going up. Where a new mount takes the place of one
+that has not come to its end, the older record makes room and is kept beside it.
 """
 
 import hashlib
@@ -36,6 +37,10 @@ class Record:
     message: str = ""
     #: Where its log goes.
     log: str = ""
+
+    def is_of(self, other: "Record") -> bool:
+        """Say whether both are of one process, in whatever state."""
+        return (self.pid, self.started) == (other.pid, other.started)
 
     @property
     def alive(self) -> bool:
@@ -89,9 +94,23 @@ class Registry:
     def _path(self, mount_point: str) -> Path:
         return self.directory / f"{record_id(mount_point)}.json"
 
+    def _aside(self, record: Record) -> Path:
+        """Return where *record* is once a newer mount has taken its place."""
+        return self.directory / f"{record_id(record.mount_point)}-{record.pid}.json"
+
+    def _place(self, record: Record) -> Path:
+        found = self.find(record.mount_point)
+        replaced = found is not None and found.alive and not found.is_of(record)
+        return self._aside(record) if replaced else self._path(record.mount_point)
+
     def write(self, record: Record) -> None:
-        """Write *record*, in place of an older one of the same mount point."""
-        path = self._path(record.mount_point)
+        """Write *record*, of a mount that is new, in place of an older one of its mount point."""
+        found = self.find(record.mount_point)
+        if found is not None and found.alive and not found.is_of(record):
+            self._write(self._aside(found), found)
+        self._write(self._path(record.mount_point), record)
+
+    def _write(self, path: Path, record: Record) -> None:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(asdict(record)))
         temporary.replace(path)
@@ -99,18 +118,32 @@ class Registry:
     def update(self, record: Record, state: State, message: str = "") -> Record:
         """Write *record* with another state and return it."""
         record = replace(record, state=state, message=message)
-        self.write(record)
+        self._write(self._place(record), record)
         return record
 
     def remove(self, record: Record) -> None:
-        """Remove *record*, unless a newer mount has taken its place."""
-        found = self.find(record.mount_point)
-        if found is not None and (found.pid, found.started) == (record.pid, record.started):
-            self._path(record.mount_point).unlink(missing_ok=True)
+        """Remove *record*, and leave that of a newer mount in its place alone."""
+        for path in (self._aside(record), self._path(record.mount_point)):
+            found = _read(path)
+            if found is not None and found.is_of(record):
+                path.unlink(missing_ok=True)
 
     def find(self, mount_point: str) -> Record | None:
-        """Return the record of *mount_point*, whether or not its process is alive."""
+        """Return the newest record of *mount_point*, whether or not its process is alive."""
         return _read(self._path(mount_point))
+
+    def latest(self, record: Record) -> Record | None:
+        """Return *record* as its process has written it last, None once it is removed."""
+        for path in (self._aside(record), self._path(record.mount_point)):
+            found = _read(path)
+            if found is not None and found.is_of(record):
+                return found
+        return None
+
+    def replaced(self, mount_point: str) -> list[Record]:
+        """Return the records of *mount_point* whose place a newer mount has taken."""
+        paths = self.directory.glob(f"{record_id(mount_point)}-*.json")
+        return [record for record in map(_read, paths) if record is not None]
 
     def records(self) -> Iterator[Record]:
         """Yield every record, in the order of mount points.
@@ -120,10 +153,21 @@ class Registry:
         """
         found = filter(None, [_read(path) for path in self.directory.glob("*.json")])
         for record in sorted(found, key=lambda record: record.mount_point):
-            if record.alive or os.path.lexists(record.mount_point):
+            if record.alive or _may_be_there(record.mount_point):
                 yield record
             else:
                 self.remove(record)
+
+
+def _may_be_there(path: str) -> bool:
+    """Say whether something may be at *path*; what a dead process has left mounted is."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _read(path: Path) -> Record | None:

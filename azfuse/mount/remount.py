@@ -13,7 +13,7 @@ from typing import Final
 
 from azfuse.mount.ask import ask
 from azfuse.mount.choice import choose
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, PlaceError, UsageError
 from azfuse.mount.mountpoint import MOUNT_TYPE, KernelMount, absolute, mounted_here
 from azfuse.mount.options import MountOptions, parse_options
 from azfuse.mount.registry import Registry
@@ -64,7 +64,7 @@ def remount(
     point = absolute(choice.mount_point)
     mount = mounted_here(point)
     if mount is None or mount.kind != MOUNT_TYPE:
-        raise UsageError(f"{point} cannot be remounted: azfuse has nothing mounted there")
+        raise PlaceError(f"{point} cannot be remounted: azfuse has nothing mounted there")
     if parse_source(choice.source) != parse_source(mount.source):
         raise UsageError(f"{point} cannot be remounted: it is {mount.source}, not {choice.source}")
     record = Registry().find(str(point))
@@ -87,8 +87,12 @@ def _check_rest(options: MountOptions, current: Mapping[str, str]) -> None:
         if field in options.given - _CHANGEABLE - _NOT_COMPARED and text != current.get(field):
             raise UsageError(
                 f"option {field.replace('_', '-')} cannot change while it is mounted "
-                f"(it is {current.get(field)}): unmount it and mount it again"
+                f"({_shown(current.get(field))}): unmount it and mount it again"
             )
+
+
+def _shown(text: str | None) -> str:
+    return "it was not given" if text in (None, "None") else f"it is {text}"
 
 
 def _flags(options: MountOptions, mount: KernelMount) -> int:

@@ -1,6 +1,7 @@
 """The source of a mount: which share of which account, and which directory of it."""
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -14,6 +15,8 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SHARE = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
 #: What the service takes in no name (a backslash would be a separator); `/` separates.
+#: Neighbours of the File service, whose host names look alike.
+_OTHER_SERVICES = frozenset({"blob", "dfs", "queue", "table", "web"})
 _RESERVED = re.compile(r'["\\:|<>*?\x00-\x1f\x7f]')
 
 
@@ -34,7 +37,7 @@ class Source:
 
 def parse_source(text: str) -> Source:
     """Read SOURCE in any of its forms. Raises UsageError."""
-    if not text or any(ord(char) < 32 for char in text):
+    if not text or any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in text):
         raise UsageError(f"the source must be given as {_FORMS}")
     if re.match(r"https?:", text, re.IGNORECASE):
         return _parse_url(text, text)
@@ -45,19 +48,24 @@ def parse_source(text: str) -> Source:
         return _parse_url(text, "https:" + text.replace("%", "%25"))
     if "://" in text:
         raise UsageError(f"source {text!r} has an unknown scheme: use https:// or http://")
+    if match := re.fullmatch(r"([^/:]+\.[^/:]+):/([^/]+)/(.*)", text):
+        # As an NFS server is written: the account is the host, and the first element again.
+        host, account, path = match.groups()
+        if host.lower().startswith(f"{account.lower()}."):
+            return _parse_url(text, f"https://{host}/{path.replace('%', '%25')}")
     return _parse_short(text)
 
 
 def _parse_short(text: str) -> Source:
     account, _, path = text.partition("/")
     if not path.strip("/"):
+        if os.path.lexists(text):
+            raise UsageError(f"{text!r} is a file here: the source comes first, and is {_FORMS}")
         raise UsageError(f"source {text!r} names no share: use {_FORMS}")
     if text.startswith("/") or account in {".", ".."}:
         raise UsageError(f"source {text!r} is a local path: use {_FORMS}")
     if "." in account or ":" in account:
-        raise UsageError(
-            f"source {text!r} begins with a host name: write https:// or // in front of it"
-        )
+        raise UsageError(f"source {text!r} begins with a host name: use {_FORMS}")
     share, directory = _split_path(text, path)
     return Source(text, _check_account(account), share, directory)
 
@@ -80,6 +88,11 @@ def _parse_url(text: str, url: str) -> Source:
         label, _, domain = host.partition(".")
         # A private link or an own domain says nothing about the label; take it as the account.
         named = domain.startswith("file.")
+        if (service := domain.partition(".")[0]) in _OTHER_SERVICES and not named:
+            raise UsageError(
+                f"source {text!r} is of another service: write {label}.file in place of "
+                f"{label}.{service}"
+            )
         endpoint = Endpoint.parse(origin, account=None if named else _check_account(label))
         _check_account(endpoint.account)
         if not path.strip("/"):

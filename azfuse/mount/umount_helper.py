@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, PlaceError
 from azfuse.mount.helper_words import Helper
 from azfuse.mount.mountpoint import MOUNT_TYPE, absolute, mounted_here
 from azfuse.mount.unmount import fusermount, unmount
@@ -45,7 +45,7 @@ def _detach(point: Path, flags: Collection[str]) -> None:
     """Take the mount away whatever uses it; with -f also from a process that hangs."""
     mount = mounted_here(point)
     if mount is None or mount.kind != MOUNT_TYPE:
-        raise UsageError(f"azfuse has nothing mounted on {point}")
+        raise PlaceError(f"azfuse has nothing mounted on {point}")
     if os.geteuid() != 0:
         if complaint := fusermount(point, lazy=True):
             raise MountError(f"{point} cannot be unmounted: {complaint}")

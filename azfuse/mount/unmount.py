@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from azfuse.mount.errors import MountError, UsageError
+from azfuse.mount.errors import MountError, PlaceError
 from azfuse.mount.mountpoint import MOUNT_TYPE, absolute, mounted_here
 from azfuse.mount.progress import Progress
 from azfuse.mount.registry import Record, Registry
@@ -71,13 +71,15 @@ def unmount(text: str, *, lazy: bool, timeout: float) -> None:
     record = registry.find(str(mount_point))
     mount = mounted_here(mount_point)
     if mount is not None and mount.kind != MOUNT_TYPE:
-        raise UsageError(f"{mount_point} is a mount of type {mount.kind}, not of azfuse")
+        raise PlaceError(f"{mount_point} is a mount of type {mount.kind}, not of azfuse")
     if mount is None and record is None:
-        raise UsageError(f"{mount_point} is not mounted")
+        raise PlaceError(f"{mount_point} is not mounted")
     if mount is not None and (complaint := fusermount(mount_point, lazy=lazy)):
         raise MountError(_explain(mount_point, complaint))
-    if record is not None:
-        _wait(registry, record, timeout, lazy=lazy)
+    deadline = time.monotonic() + timeout
+    # Those whose place it had taken may have more to save than the newest.
+    for each in [] if record is None else [record, *registry.replaced(str(mount_point))]:
+        _wait(registry, each, deadline, lazy=lazy)
 
 
 def _explain(mount_point: Path, complaint: str) -> str:
@@ -89,8 +91,7 @@ def _explain(mount_point: Path, complaint: str) -> str:
     return f"{mount_point} cannot be unmounted: {complaint}"
 
 
-def _wait(registry: Registry, record: Record, timeout: float, *, lazy: bool) -> None:
-    deadline = time.monotonic() + timeout
+def _wait(registry: Registry, record: Record, deadline: float, *, lazy: bool) -> None:
     with Progress(record) as progress:
         while record.alive:
             if time.monotonic() >= deadline:
@@ -100,7 +101,7 @@ def _wait(registry: Registry, record: Record, timeout: float, *, lazy: bool) -> 
                 )
             progress.show()
             time.sleep(_POLL_INTERVAL)
-    last = registry.find(record.mount_point)
+    last = registry.latest(record)
     if last is None:
         return
     registry.remove(last)

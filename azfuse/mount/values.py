@@ -81,10 +81,15 @@ def mode(name: str, text: str) -> int:
     return int(text, 8)
 
 
+def _id(name: str, text: str) -> int:
+    # One less than all bits set, which means "nobody in particular" to chown(2).
+    return number(name, text, least=0, most=2**32 - 2)
+
+
 def user(name: str, text: str) -> int:
     """Read a user, by number or name, as a uid."""
     try:
-        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+        return _id(name, text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
     except KeyError:
         raise UsageError(f"option {name}={text}: there is no such user") from None
 
@@ -92,7 +97,7 @@ def user(name: str, text: str) -> int:
 def group(name: str, text: str) -> int:
     """Read a group, by number or name, as a gid."""
     try:
-        return int(text) if text.isdecimal() else grp.getgrnam(text).gr_gid
+        return _id(name, text) if text.isdecimal() else grp.getgrnam(text).gr_gid
     except KeyError:
         raise UsageError(f"option {name}={text}: there is no such group") from None
 
@@ -101,8 +106,11 @@ def path(name: str, text: str) -> Path:
     """Read a path, made absolute."""
     if not text:
         raise UsageError(f"option {name}: a path is needed")
-    # Absolute now: a daemon changes its directory.
-    return Path(text).expanduser().absolute()
+    try:
+        # Absolute now: a daemon changes its directory.
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"option {name}={text}: {error}") from None
 
 
 def metrics(name: str, text: str) -> MetricsAddress:

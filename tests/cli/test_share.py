@@ -1,5 +1,8 @@
 """`azfuse share`, word by word, against the emulator."""
 
+import socket
+import subprocess
+import sys
 import uuid
 
 import httpx
@@ -17,6 +20,30 @@ def name(endpoint, azfuse):
     assert azfuse("share", "create", f"{endpoint}/{name}", "--quota", "9").status == 0
     yield f"{endpoint}/{name}"
     azfuse("share", "delete", f"{endpoint}/{name}", "--delete-snapshots", "include-leased")
+
+
+def test_one_sentence_where_nobody_listens():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # but does not listen
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/devstoreaccount1"
+        # In a process of its own: here pytest takes what is logged.
+        done = subprocess.run(
+            [sys.executable, "-m", "azfuse", "share", "list", url],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "nothing listens there" in line
+
+
+def test_output_that_nobody_takes(endpoint):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 # a device
+        done = subprocess.run(
+            [sys.executable, "-m", "azfuse", "share", "list", endpoint],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "azfuse: the output cannot be written: No space left on device\n"
 
 
 def short(name: str) -> str:

@@ -149,6 +149,8 @@ def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
         ("user=other\npassword=" + KEY, "are for account other"),
         ("SECRET\n", "neither TOML nor name=value lines"),
         ("passwort=SECRET\n", "unknown name: passwort"),
+        ("SECRETABCDEFGH==\n", "a value without a name"),
+        ("SECRET" * 8 + "=x\n", "a value without a name"),
         ("key = 17\n", "key must be a string"),
     ],
 )
@@ -169,3 +171,17 @@ def test_unreadable_credentials_files(tmp_path):
     file.chmod(0o600)
     with pytest.raises(UsageError, match="not UTF-8"):
         read_credentials_file(file)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"AZURE_STORAGE_ACCOUNT": "other",
+          "AZURE_STORAGE_CONNECTION_STRING": "AccountName=acct;AccountKey=" + KEY}, "other"),
+        ({"AZURE_STORAGE_AUTH_MODE": "loggin"}, "must be login or key"),
+        ({"AZURE_STORAGE_SAS_TOKEN": "sig=\udcff"}, "AZURE_STORAGE_SAS_TOKEN in the environment"),
+    ],
+)  # fmt: skip
+def test_variables_that_cannot_be_meant(variables, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        find_login(SOURCE, None, variables)

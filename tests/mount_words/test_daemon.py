@@ -99,6 +99,44 @@ def test_unmount_refuses_what_is_in_use(azfuse, mounted, mount_point):
     wait_for(lambda: not record.alive)
 
 
+def test_a_newer_mount_and_the_one_that_has_not_ended(azfuse, mounted, mount_point):
+    old = mounted()
+    with subprocess.Popen(["sleep", "60"], cwd=mount_point) as user:
+        try:
+            subprocess.run(["fusermount3", "-uz", "--", mount_point], timeout=20, check=True)
+            assert "unmounted, but in use" in azfuse("list").stdout
+            new = mounted()
+            assert new.pid != old.pid
+            states = [line.split()[-1] for line in azfuse("list").stdout.splitlines()
+                      if str(mount_point) in line]  # fmt: skip
+            assert sorted(states) == ["mounted", "use"]
+            # It waits for both.
+            line = only_sentence(azfuse("unmount", "--timeout=3", str(mount_point)), 1)
+            assert f"its process {old.pid} goes on" in line
+        finally:
+            user.kill()
+    wait_for(lambda: not old.alive and not new.alive)
+    assert not any(Registry().directory.glob(f"*-{old.pid}.json"))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_caller_without_standard_streams(azfuse, source, mount_point, state, closed):
+    words = [sys.executable, "-m", "tests.mount_words.fake_azfuse", "mount", source, mount_point]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *words, "-o", state], cwd=REPOSITORY,
+        env=clean_environment(AZURE_STORAGE_KEY=KEY), timeout=TIME_LIMIT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert azfuse("unmount", str(mount_point)).returncode == 0
+
+
+def test_a_link_to_a_mount(azfuse, mounted, mount_point, tmp_path):
+    mounted()
+    (tmp_path / "link").symlink_to(mount_point)
+    assert azfuse("unmount", f"{tmp_path / 'link'}/").returncode == 0
+    assert mounted_here(mount_point) is None
+
+
 def test_unmount_waits_for_the_data(azfuse, mounted, mount_point, tmp_path):
     blocker = tmp_path / "blocker"
     blocker.touch()

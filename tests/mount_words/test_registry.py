@@ -1,5 +1,6 @@
 """Records of mounts: in a private directory, true about processes, last word to the newest."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from azfuse.mount.ask import ask
 from azfuse.mount.errors import MountError
 from azfuse.mount.registry import Record, Registry, runtime_dir, start_time
 
@@ -56,6 +58,38 @@ def test_a_newer_mount_keeps_its_record(tmp_path):
     registry.write(new)
     registry.remove(old)
     assert registry.find("/m n") == new
+
+
+def test_one_that_has_not_ended_makes_room_for_a_newer_mount(tmp_path, monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        registry, old, new = Registry(tmp_path), record(process.pid), record(os.getpid())
+        registry.write(old)
+        registry.write(new)
+        saving = registry.update(old, "saving")
+        assert registry.find("/m n") == new
+        assert registry.replaced("/m n") == [saving]
+        assert registry.latest(old) == saving
+        monkeypatch.setattr("azfuse.mount.registry.runtime_dir", lambda: tmp_path)
+        with pytest.raises(MountError, match="another mount has taken its place"):
+            ask(old, "stats")
+        registry.remove(old)
+        assert (registry.find("/m n"), registry.replaced("/m n")) == (new, [])
+        process.kill()
+
+
+def test_what_a_killed_process_left_mounted_is_remembered(tmp_path, monkeypatch):
+    registry = Registry(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        dead = record(process.pid)
+    registry.write(dead)
+
+    def lstat(path: str) -> os.stat_result:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", lstat)
+        assert list(registry.records()) == [dead]
+    assert list(registry.records()) == []  # nothing is there
 
 
 def test_a_process_is_known_by_its_start_time(tmp_path):

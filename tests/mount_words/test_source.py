@@ -59,14 +59,18 @@ def test_forms(text, account, share, directory, endpoint):
         ("acct/", "names no share"),
         ("/mnt/x", "is a local path"),
         ("./x", "is a local path"),
-        ("acct.file.core.windows.net/share", "write https:// or // in front"),
-        ("acct:share/x", "write https:// or // in front"),
+        ("acct.file.core.windows.net/share", "begins with a host name: use account/share"),
+        ("acct:share/x", "begins with a host name: use account/share"),
         ("ac/share", "no storage account name"),
         ("under_score/share", "no storage account name"),
         ("acct/Share", "no share name"),
         ("acct/sh", "no share name"),
         ("acct/-share", "no share name"),
         ("acct/share-", "no share name"),
+        ("acct/share/x\udcff", "must be given as"),
+        ("https://acct.blob.core.windows.net/share", "write acct.file in place of acct.blob"),
+        ("acct.file.core.windows.net:/other/share", "begins with a host name: use account/share"),
+        ("/tmp", "is a local path"),
         ("acct/two--hyphens", "no share name"),
         ("acct/" + "s" * 64, "no share name"),
         ("acct/share/..", "no share can hold: '..'"),
@@ -102,3 +106,16 @@ def test_credentials_in_the_source_are_refused_and_not_repeated(text):
     with pytest.raises(UsageError, match="do not belong on the command line") as caught:
         parse_source(text)
     assert "SECRET" not in str(caught.value)
+
+
+def test_as_an_nfs_server_is_written():
+    source = parse_source("acct.file.core.windows.net:/acct/share/a dir")
+    assert (source.account, source.share, source.directory) == ("acct", "share", "a dir")
+    assert source.text == "acct.file.core.windows.net:/acct/share/a dir"
+
+
+def test_words_in_the_wrong_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnt").mkdir()
+    with pytest.raises(UsageError, match="'mnt' is a file here: the source comes first"):
+        parse_source("mnt")

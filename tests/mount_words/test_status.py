@@ -123,6 +123,7 @@ def test_the_list(registry, run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("azfuse.cli.list.ask", ask)
     monkeypatch.setattr("azfuse.cli.list.kernel_mounts", list)
+    monkeypatch.setattr("azfuse.cli.list.mounted_here", lambda path: path.name != "gone" or None)
     add(registry, tmp_path / "a")
     add(registry, tmp_path / "busy")
     add(registry, tmp_path / "failed", state="failed", message="m" * 200)
@@ -138,6 +139,8 @@ def test_the_list(registry, run, tmp_path, monkeypatch):
     assert head.split() == ["MOUNT", "POINT", "SOURCE", "PID", "SINCE", "DIRTY", "BYTES", "STATE"]
     assert first.split()[-2:] == ["7", "mounted"]
     assert last.endswith("m…")
+    add(registry, tmp_path / "gone")
+    assert "unmounted, but in use" in run("list")[1]
 
 
 def test_unmount_all_or_one(registry, run):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -134,8 +135,13 @@ def test_mount_points_are_made_absolute(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("real")
     monkeypatch.chdir(tmp_path)
     assert check_mount_point("real/../link") == tmp_path / "real"
-    # What may hang is not touched: only the parent is resolved.
     assert absolute("link/x") == tmp_path / "real/x"
+    assert absolute("link") == tmp_path / "real"
+    (tmp_path / "loop").symlink_to("loop")
+    assert absolute("loop") == tmp_path / "loop"
+    # What may hang is not touched: a mount is not looked at.
+    monkeypatch.setattr("azfuse.mount.mountpoint.mounted_here", lambda path: object())
+    monkeypatch.setattr(Path, "is_symlink", lambda path: pytest.fail("it was touched"))
     assert absolute("link") == tmp_path / "link"
 
 
