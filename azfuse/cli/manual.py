@@ -139,8 +139,8 @@ def _umount() -> Iterator[str]:
     yield from _head("umount.azfuse", 8, purpose, "umount [-l | -f] DIRECTORY")
     yield from _section(
         "DESCRIPTION",
-        "umount(8) calls this for what azfuse has mounted. It returns when everything is on the "
-        "share.\n\n"
+        "umount(8) calls this for what was mounted with _netdev or the like, see mount.azfuse(8). "
+        "It returns when everything is on the share.\n\n"
         "-l and -f wait for nothing: azfuse goes on saving by itself. -n, -r and -v are accepted.",
     )
     yield from _section("EXIT STATUS", _MOUNT_STATUS)

@@ -193,7 +193,9 @@ def test_a_port_that_is_taken(share, mount):
 
 def test_the_readme_tells_the_keys(mount, tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("`azfuse stats --json` has these keys")[2].partition("\n## ")[0]
+    table = readme.partition("`azfuse stats --json` has these keys")[2].partition(
+        "\n\n`--json` of"
+    )[0]
     told = {
         match[1]: set(re.findall(r"`(\w+)`", match[2]))
         for match in re.finditer(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)

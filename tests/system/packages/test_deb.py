@@ -156,10 +156,13 @@ def test_what_runs_is_not_removed(root):
         if apt-get remove --quiet --yes azfuse 2>&1; then exit 1; fi
         dpkg --status azfuse | grep ^Status
         cat /mnt/team/file
+        apt-get install --quiet --yes --reinstall /tmp/azfuse.deb
+        cat /mnt/team/file
         azfuse unmount /mnt/team
     """, limit=PATIENCE)  # fmt: skip
     assert "azfuse: in use by the processes" in said.stdout
     assert "Status: install ok installed\nkept\n" in said.stdout
+    assert "until it is mounted anew.\nkept\n" in said.stdout
 
 
 # Last of the chroot: there is nothing to be tested after it.

@@ -79,6 +79,10 @@ def test_in_place(source, tmp_path):
         run(azfuse, "--version")
     # A second time over the first: the list of what was made still holds everything.
     run(*words, "install", f"PYTHON={sys.executable}", cwd=source)
+    # What somebody has put in the place of a link stays.
+    helper = tmp_path / "sbin/mount.azfuse"
+    helper.unlink()
+    helper.symlink_to("/elsewhere")
     run(*words, "uninstall", cwd=source)
     assert not prefix.exists()
-    assert not (tmp_path / "sbin").exists()
+    assert list(helper.parent.iterdir()) == [helper]

@@ -50,11 +50,13 @@ def named(pattern: str) -> str:
 
 def test_package_and_make(root):
     follow(root, named("apt-get install git make"))
+    install, uninstall = (line.partition(" #")[0] for line in MAKE.splitlines())
     assert f"azfuse {__version__}\n" in follow(root, f"{PACKAGE}\nazfuse --version")
+    refused = follow(root, f"if {install} 2>&1; then exit 1; fi")
+    assert "the Debian package azfuse is installed" in refused
     follow(root, named("apt-get purge azfuse"))
     assert "there" in follow(root, "command -v azfuse || echo there is none")
 
-    install, uninstall = (line.partition(" #")[0] for line in MAKE.splitlines())
     before = follow(root, "find / -xdev -path /root -prune -o -print | sort")
     said = follow(root, f"{install}\nazfuse --version\n/sbin/mount.azfuse -V")
     assert said.endswith(f"azfuse {__version__}\nmount.azfuse {__version__}\n")
