@@ -1,5 +1,7 @@
 """Mounts of fstab(5) and mount units under a real systemd: what an administrator would write."""
 
+import json
+
 import pytest
 
 from azfuse.rest.wire import DEVELOPMENT_KEY
@@ -87,7 +89,8 @@ def test_a_killed_mount_is_restarted_by_hand(machine, options):
     unit = "mnt-share.automount" if "automount" in options else UNIT
     machine.run("systemctl", "start", unit)
     machine.shell(f"echo one > {POINT}/one")
-    machine.run("systemctl", "kill", "--signal=KILL", UNIT)
+    (mount,) = json.loads(machine.run("azfuse", "list", "--json").stdout)
+    machine.shell('kill -KILL "$1"', str(mount["pid"]))
     machine.wait_until(lambda: machine.run("ls", POINT, check=False).returncode == 2)
     machine.run("systemctl", "restart", UNIT)
     assert machine.run("cat", f"{POINT}/one").stdout == "one\n"

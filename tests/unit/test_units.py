@@ -46,7 +46,7 @@ def test_systemd_takes_the_unit(installed, unit):
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("unit", "most"), [("azfuse@.service", 4.2), ("azfuse-emulator.service", 1.5)]
+    ("unit", "most"), [("azfuse@.service", 4.4), ("azfuse-emulator.service", 1.5)]
 )
 def test_the_unit_exposes_little(installed, unit, most):
     said = analyze("security", "--offline=true", installed / unit)
