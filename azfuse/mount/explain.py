@@ -80,6 +80,9 @@ def _complaint(login: Login) -> str:
 def _explain_refusal(error: ServiceError, plan: Plan) -> str:
     source = plan.source
     match error.code:
+        case ErrorCode.SHARE_NOT_FOUND if plan.settings.snapshot:
+            wanted = f"share {source.share!r} with a snapshot of {plan.settings.snapshot}"
+            return f"account {source.account} has no {wanted}"
         case ErrorCode.SHARE_NOT_FOUND:
             return f"share {source.share!r} does not exist in account {source.account}"
         case ErrorCode.SHARE_SNAPSHOT_NOT_FOUND:

@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from azfuse.mount.units import plural
 from azfuse.rest.auth import Credentials, Sas
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _span(seconds: float) -> str:
     for unit, name in ((_DAY, "days"), (_HOUR, "hours")):
         if round(seconds / unit) >= 2:
             return f"{seconds / unit:.0f} {name}"
-    return f"{max(1, round(seconds / 60))} minutes"
+    return plural(max(1, round(seconds / 60)), "minute", "minutes")
 
 
 def _advice(credentials: Sas) -> str:

@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="no /dev/fuse"),
 ]
 
+OLD = "2020-01-01T00:00:00.0000000Z"
 OTHER_KEY = base64.b64encode(b"k" * 64).decode()
 EXPIRED = "sv=2024-11-04&ss=f&srt=sco&sp=rwdlc&se=2020-01-02T03:04:05Z&sig=SECRET"
 UNSIGNED = "sv=2024-11-04&ss=f&srt=sco&sp=rwdlc&se=2099-01-01T00:00:00Z&sig=SECRET"
@@ -53,11 +54,13 @@ def stage() -> Iterator[Stage]:
         ({"AZURE_STORAGE_SAS_TOKEN": UNSIGNED}, "{}/demo", "is not accepted for account"),
         ({}, "{}/missing", "share 'missing' does not exist in account devstoreaccount1"),
         ({}, "{}/demo/no/dir", "directory 'no/dir' does not exist in share 'demo'"),
+        ({"AZFUSE_SNAPSHOT": OLD}, "{}/demo", f"no share 'demo' with a snapshot of {OLD}"),
     ],
 )
 def test_refusals(stage, tmp_path, variables, source, sentence):
     words = ["mount", source.format(stage.endpoint), str(tmp_path), "-o", f"state-dir={tmp_path}/s"]
-    line = only_sentence(real_azfuse(*words, **variables), 3 if variables else 1)
+    refused = any(name.startswith("AZURE_") for name in variables)
+    line = only_sentence(real_azfuse(*words, **variables), 3 if refused else 1)
     assert sentence in line
     assert "SECRET" not in line
     assert mounted_here(tmp_path) is None
