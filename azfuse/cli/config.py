@@ -8,6 +8,7 @@ import click
 
 from azfuse.cli import complete
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object, show_rows
 from azfuse.cli.target import config_option, json_option, mount_options_option
 from azfuse.mount.choice import choose
@@ -20,7 +21,7 @@ _MODES = frozenset({"umask", "fmask", "dmask", "file_mode", "dir_mode"})
 _SEVERAL = frozenset({"fuse_words", "ignored", "given", "remount"})
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show and check the config file.
 
