@@ -3,6 +3,7 @@
 import click
 
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object, show_rows, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.target import Words, json_option, target_options
@@ -11,7 +12,7 @@ from azfuse.rest.handles import ALL_HANDLES, Handle
 from azfuse.rest.transport import Transport
 
 
-@click.group()
+@click.group(cls=Group)
 def handles() -> None:
     """List what SMB clients have open, and close it.
 

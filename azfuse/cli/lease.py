@@ -7,6 +7,7 @@ from typing import Final
 import click
 import trio
 
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_rows, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.target import Words, json_option, target_options
@@ -24,7 +25,7 @@ _IN_FLIGHT: Final = 16
 _HELD: Final = frozenset({"leased", "breaking"})
 
 
-@click.group()
+@click.group(cls=Group)
 def lease() -> None:
     """Show which files are leased, and break a lease.
 

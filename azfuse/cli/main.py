@@ -4,6 +4,7 @@ import errno
 import importlib
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ import click
 
 from azfuse import __version__
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.mount.errors import MountError, RefusedError, UsageError
 from azfuse.mount.journald import stderr_is_journal
 
@@ -44,7 +46,7 @@ _COMMANDS: Final = {
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT})
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """Knows its commands by name, and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -103,8 +105,7 @@ def _main(words: list[str]) -> int:
     try:
         status = cli.main(words, prog_name="azfuse", standalone_mode=False)
     except (UsageError, click.ClickException, CommandError, MountError) as error:
-        if "--debug" in words:
-            raise
+        _show_traceback(words)
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         # For a service's journal an error has to say that it is one: sd-daemon(3).
         priority = "<3>" if stderr_is_journal() else ""
@@ -131,9 +132,14 @@ def _main(words: list[str]) -> int:
 
 
 def _internal(error: Exception, words: list[str]) -> int:
-    if "--debug" in words:
-        raise error
+    _show_traceback(words)
     click.echo(
         f"azfuse: internal error, {type(error).__name__}: {error} (--debug shows more)", err=True
     )
     return 1
+
+
+def _show_traceback(words: list[str]) -> None:
+    """Print the traceback of the exception at hand, where `--debug` asks for it."""
+    if "--debug" in words:
+        traceback.print_exc()

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.target import Target, Words, json_option, target_options
@@ -31,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LETTERS: Final = "r(ead), w(rite), d(elete), l(ist), c(reate)."
 
 
-@click.group()
+@click.group(cls=Group)
 def sas() -> None:
     """Make a shared access signature, and print it. Whoever has it can use it.
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object
 from azfuse.cli.remote import run
 from azfuse.cli.target import Words, json_option, target_options
@@ -15,7 +16,7 @@ from azfuse.rest.transport import Transport
 _DAYS: Final = click.IntRange(1, 365)
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Show and set what holds for the File service of a whole account.
 

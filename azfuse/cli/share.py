@@ -6,6 +6,7 @@ from typing import Final, Literal
 import click
 
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object, show_rows, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.share_lease import lease
@@ -22,7 +23,7 @@ _GIB: Final = 1024**3
 Include = Literal["metadata", "snapshots", "deleted"]
 
 
-@click.group()
+@click.group(cls=Group)
 def share() -> None:
     """Create, list, change and delete shares.
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_object
 from azfuse.cli.remote import run
 from azfuse.cli.target import Words, json_option, target_options
@@ -17,7 +18,7 @@ from azfuse.rest.transport import Transport
 _FOR_EVER = -1
 
 
-@click.group()
+@click.group(cls=Group)
 def lease() -> None:
     """Lease a share: nobody can delete it without the lease's id.
 

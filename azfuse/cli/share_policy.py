@@ -3,6 +3,7 @@
 import click
 
 from azfuse.cli.failure import CommandError
+from azfuse.cli.group import Group
 from azfuse.cli.output import show_rows, time_text
 from azfuse.cli.remote import run
 from azfuse.cli.target import Words, json_option, target_options
@@ -13,7 +14,7 @@ from azfuse.rest.share_access import MAX_POLICIES, AccessPolicy
 from azfuse.rest.transport import Transport
 
 
-@click.group()
+@click.group(cls=Group)
 def policy() -> None:
     """Stored access policies of a share: what a SAS that names one may do.
 

@@ -54,6 +54,12 @@ class NamedMount:
     source: str | None
     mount_point: str | None
     settings: tuple[Setting, ...]
+    #: Where `source` and `mountpoint` are said, those of them that are.
+    places: Mapping[str, str]
+
+
+class NoConfigFileError(UsageError):
+    """A config file that is not there, or that cannot be read."""
 
 
 @dataclass
@@ -103,12 +109,15 @@ def _keys(content: Mapping[str, object], above: Key = ()) -> Iterator[Key]:
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Read *path*; what is wrong in it is in `problems`. Raises UsageError if it is no TOML."""
+    """Read *path*; what is wrong in it is in `problems`.
+
+    Raises NoConfigFileError, or another UsageError if it is no TOML.
+    """
     try:
         file = ConfigFile(path, path.read_text(encoding="utf-8"))
         content = tomllib.loads(file.text)
     except OSError as error:
-        raise UsageError(f"config file {path}: {error.strerror}") from None
+        raise NoConfigFileError(f"config file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"config file {path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
@@ -152,7 +161,8 @@ def _read_mounts(file: ConfigFile, content: Mapping[str, object]) -> None:
         settings = tuple(_settings(file, key, options, _PLACE))
         if mount_point is not None:
             mount_point = str(file.path.parent.absolute() / Path(mount_point).expanduser())
-        file.mounts[name] = NamedMount(name, file.where(key), source, mount_point, settings)
+        places = {word: file.where((*key, word)) for word in _PLACE if word in table}
+        file.mounts[name] = NamedMount(name, file.where(key), source, mount_point, settings, places)
 
 
 def _settings(

@@ -1,12 +1,16 @@
 """The config file: who wins, who said so, and every error with file, line and key."""
 
 import json
+import re
+import tomllib
+from dataclasses import replace
 
 import pytest
 
 from azfuse.mount.choice import choose
 from azfuse.mount.config import config_paths, read_config_file
 from azfuse.mount.errors import UsageError
+from azfuse.mount.options import option_names
 from azfuse.mount.plan import make_plan
 from tests.mount_words.conftest import only_sentence
 
@@ -127,7 +131,7 @@ def test_errors_name_file_line_and_key(tmp_path, run, text, problem):
     assert problem in found
     assert "SECRET" not in found
     status, out, err = run("config", "check", "--config", str(path))
-    assert (status, out, err) == (1, f"{found}\n", "azfuse: the config has 1 error(s)\n")
+    assert (status, out, err) == (1, "", f"azfuse: {found}\n")
     status, out, err = run("config", "show", "--config", str(path))
     assert (status, out, err) == (2, "", f"azfuse: {found}\n")
 
@@ -143,9 +147,32 @@ def test_what_is_no_toml_is_refused_with_its_line(tmp_path, text):
 def test_words_that_disagree(tmp_path, run):
     path = tmp_path / "c.toml"
     path.write_text('[mounts.a]\nsource = "acct/share"\nacregmin = 9\nacregmax = 3\n')
-    status, out, _ = run("config", "check", "--config", str(path))
-    assert status == 1
-    assert out.startswith(f"{path}:1: options acregmin=9 and acregmax=3")
+    status, out, err = run("config", "check", "--config", str(path))
+    assert (status, out) == (1, "")
+    assert err.startswith(f"azfuse: {path}:1: options acregmin=9 and acregmax=3")
+
+
+def test_every_error_is_one_line(tmp_path, run):
+    path = tmp_path / "c.toml"
+    path.write_text("[defaults]\nzzz = 1\nro = 1\n")
+    status, out, err = run("config", "check", "--config", str(path))
+    assert (status, out) == (1, "")
+    assert [line.split(": ")[:3] for line in err.splitlines()] == [
+        ["azfuse", f"{path}:2", "defaults.zzz"],
+        ["azfuse", f"{path}:3", "defaults.ro"],
+    ]
+    status, out, err = run("config", "check", "--json", "--config", str(path))
+    assert (status, err) == (1, "")
+    assert len(json.loads(out)["problems"]) == 2
+
+
+@pytest.mark.parametrize("words", ["check", "check --json", "show", "show acct/share"])
+def test_a_file_that_is_not_there_is_wrong_words(run, tmp_path, monkeypatch, words):
+    sentence = f"azfuse: config file {tmp_path}/none.toml: No such file or directory\n"
+    path = str(tmp_path / "none.toml")
+    assert run("config", *words.split(), "--config", path) == (2, "", sentence)
+    monkeypatch.setenv("AZFUSE_CONFIG", path)
+    assert run("config", *words.split()) == (2, "", sentence)
 
 
 def test_show_says_where_each_value_came_from(config, run):
@@ -153,13 +180,95 @@ def test_show_says_where_each_value_came_from(config, run):
     status, out, _ = run(*words)
     assert status == 0
     rows = {row["name"]: (row["value"], row["from"]) for row in json.loads(out)}
-    assert rows["source"] == ("devstoreaccount1/share/dir", f"{config}:8")
+    assert rows["source"] == ("devstoreaccount1/share/dir", f"{config}:9")
+    assert rows["mountpoint"] == (str(config.parent / "mnt"), f"{config}:10")
     assert rows["actimeo"] == (2.5, f"{config}:12")
     assert rows["file-mode"] == ("0600", "-o")
     assert rows["lease"] == ("auto", "default")
     assert rows["noatime"] == (True, f"{config}:6")
     assert "given" not in rows
     assert run("config", "check", "--config", str(config))[0] == 0
+
+
+EVERYTHING = """\
+[mounts.all]
+source = "acct/share"
+mountpoint = "/srv/all \\"it\\""
+ro = true
+forceuid = true
+forcegid = true
+noperm = true
+uid = 7
+umask = "27"
+actimeo = 0
+acregmax = 2.5
+cache-size = "64M"
+cache-dir = "/var/cache/a b"
+disk-cache-size = 100000001
+readahead = "48M"
+writeback = true
+lease = "always"
+snapshot = "2026-01-31T12:00:00.0000000Z"
+username = "acct"
+log-file = "/var/log/a"
+nodev = true
+auto-unmount = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [(GOOD, "team"), (EVERYTHING, "all"), ("", "acct/share"), ("[defaults]\n", None)],
+)
+def test_what_is_shown_can_be_copied_into_the_file(tmp_path, run, text, name):
+    path, copy = tmp_path / "c.toml", tmp_path / "copy.toml"
+    path.write_text(text)
+    words = ["config", "show", *([] if name is None else [name]), "--config"]
+    _, out, _ = run(*words, str(path))
+    lines = [re.split(r"  +", line) for line in out.splitlines()[1:]]
+    copied = [f"{key} = {value}\n" for key, value, _ in lines if value != "-"]
+    head = "[defaults]\n" if name is None else f"[mounts.{name.replace('/', '')}]\n"
+    copy.write_text(head + "".join(copied))
+    assert run("config", "check", "--config", str(copy))[0] == 0, copy.read_text()
+    if name is None:
+        before, after = (choose("a/b", None, (), {}, config_file=file) for file in (path, copy))
+    else:
+        before = choose(name, None, (), {}, config_file=path)
+        after = choose(name.replace("/", ""), None, (), {}, config_file=copy)
+    assert (after.source, after.mount_point) == (before.source, before.mount_point)
+    assert replace(after.options, given=frozenset()) == replace(before.options, given=frozenset())
+    # The same as JSON, with the types of the file.
+    shown = {row["name"]: row["value"] for row in json.loads(run(*words, str(path), "--json")[1])}
+    written = tomllib.loads("".join(copied))
+    assert written == {key: value for key, value in shown.items() if value is not None}
+    assert set(shown) <= {"source", "mountpoint", *option_names()}
+
+
+def test_values_are_written_as_people_write_them(tmp_path, run):
+    path = tmp_path / "c.toml"
+    path.write_text(EVERYTHING)
+    rows = json.loads(run("config", "show", "all", "--config", str(path), "--json")[1])
+    shown = {row["name"]: row["value"] for row in rows}
+    assert (shown["ro"], shown["forceuid"], shown["noperm"]) == (True, True, True)
+    assert (shown["umask"], shown["actimeo"], shown["acregmax"]) == ("0027", 0, 2.5)
+    assert (shown["cache-size"], shown["disk-cache-size"]) == ("64M", 100000001)
+    assert (shown["writeback"], shown["auto-unmount"]) == (0.2, True)
+    rows = json.loads(run("config", "show", "--json")[1])
+    shown = {row["name"]: row["value"] for row in rows}
+    assert (shown["ro"], shown["noperm"], shown["writeback"]) == (False, False, False)
+    assert (shown["cache-size"], shown["disk-cache-size"], shown["uid"]) == ("512M", None, None)
+
+
+def test_show_knows_what_is_no_mount(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("azfuse.mount.config.SYSTEM_FILE", tmp_path / "none.toml")
+    status, out, err = run("config", "show", "anything")
+    assert (status, out) == (2, "")
+    assert err == (
+        "azfuse: there is no mount anything: no config file was found, so none has a name\n"
+    )
+    status, out, err = run("config", "show", "/anything")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert run("config", "show", "acct/share")[0] == 0
 
 
 def test_an_unknown_name_says_which_there_are(config, azfuse):

@@ -24,7 +24,14 @@ DEVELOPMENT = "http://127.0.0.1:9/devstoreaccount1/share"
         (["mount", "a", "b", "c"], "azfuse: Got unexpected extra argument (c)"),
         (["mount", "--sas", "x"], "azfuse: No such option '--sas'"),
         (["mount", "-o"], "azfuse: Option '-o' requires an argument."),
-        (["frobnicate"], "azfuse: No such command 'frobnicate'"),
+        (["frobnicate"], "azfuse: No such command 'frobnicate'; azfuse --help lists all"),
+        (["umount", "/x"], "azfuse: No such command 'umount'; did you mean unmount?"),
+        (["ls"], "azfuse: No such command 'ls'; did you mean list?"),
+        (["help"], "azfuse: No such command 'help'; did you mean --help?"),
+        (["version"], "azfuse: No such command 'version'; did you mean --version?"),
+        (["share", "lst"], "azfuse: No such command 'lst'; did you mean list?"),
+        (["share", "frobnicate"], "command 'frobnicate'; azfuse share --help lists all"),
+        (["share", "--frobnicate"], "azfuse: No such option '--frobnicate'"),
         (["mount", "acct", "/tmp"], "names no share"),
         (["mount", "acct/share", "/tmp", "-o", "zzz"], "unknown option zzz"),
         (["mount", "acct/share", "/tmp", "-o", "sas=SECRET"], "do not belong on the command line"),
@@ -74,9 +81,27 @@ def test_the_helper_says_its_version(azfuse):
     assert "usage: " in only_sentence(azfuse("a", "b", FAKE_HELPER="umount"), 1)
 
 
-def test_debug_shows_the_traceback(azfuse):
-    done = azfuse("--debug", "mount", "acct", "/tmp")
+@pytest.mark.parametrize("words", [["--debug", "mount", "acct", "/tmp"], ["mount", "--debug"]])
+def test_debug_shows_the_traceback_and_changes_no_status(azfuse, words):
+    done = azfuse(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith("azfuse: ")
+
+
+def test_debug_changes_no_status_of_what_failed(azfuse):
+    done = azfuse("--debug", "share", "show", DEVELOPMENT)
+    assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["share"], ["config"], ["share", "policy"], ["--debug", "sas"]])
+def test_a_group_by_itself_prints_its_help(azfuse, words):
+    done = azfuse(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    group = [word for word in words if word != "--debug"]
+    assert done.stdout.startswith(f"Usage: azfuse {' '.join(group)} [OPTIONS] COMMAND")
+    assert done.stdout == azfuse(*group, "--help").stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["mount", "--help"], ["--version"], []])
