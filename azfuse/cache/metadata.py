@@ -71,15 +71,15 @@ class Facts:
     @classmethod
     def of_entry(cls, entry: DirectoryEntry, asked: float) -> "Facts":
         """Make facts of one entry of a listing."""
-        changed = entry.change_time or entry.last_modified or 0
+        changed = _first(entry.change_time, _first(entry.last_modified, 0))
         return cls(
             name=entry.name,
             is_directory=entry.is_directory,
             file_id=entry.file_id or 0,
             size=entry.size,
             etag=entry.etag,
-            creation_time=entry.creation_time or changed,
-            last_write_time=entry.last_write_time or changed,
+            creation_time=_first(entry.creation_time, changed),
+            last_write_time=_first(entry.last_write_time, changed),
             change_time=changed,
             attributes=entry.attributes or FileAttributes.NONE,
             permission_key=sys.intern(entry.permission_key) if entry.permission_key else None,

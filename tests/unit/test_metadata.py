@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azfuse.cache.metadata import Belief, Facts, Listing, ListingCache
+from azfuse.rest.models import DirectoryEntry
 from azfuse.rest.wire import FileAttributes, etag_of_time
 
 TTL = 5.0
@@ -185,3 +186,9 @@ def test_of_answers_that_arrive_in_any_order_the_latest_counts():
     assert one.etag == other.etag == etag_of_time(3_000_000_000)
     assert one.change_time == other.change_time == 3_000_000_000
     assert one.asked == other.asked == 1002.0
+
+
+def test_the_epoch_is_a_time_like_any_other():
+    entry = DirectoryEntry("e", False, 1, 0, creation_time=0, last_write_time=0, change_time=10**18)
+    facts = Facts.of_entry(entry, 1.0)
+    assert (facts.creation_time, facts.last_write_time, facts.change_time) == (0, 0, 10**18)
