@@ -75,7 +75,12 @@ class Words:
             source = parse_source(f"{account.account}/{text.lstrip('/')}")
             return replace(source, text=text, endpoint=account.endpoint)
         if "/" in text or "\\" in text:
-            return parse_source(text)
+            try:
+                return parse_source(text)
+            except UsageError as error:
+                if "://" in text or text[0] in "/\\":
+                    raise
+                raise UsageError(f"{error}; what is meant is ACCOUNT/SHARE[/PATH]") from None
         account_name = self._known_account()
         if account_name is None:
             raise UsageError(f"{text!r} names no account: write ACCOUNT/{text}, or {_HOW_TO_NAME}")

@@ -1,5 +1,6 @@
 """`azfuse unmount`."""
 
+import os
 import time
 
 import click
@@ -7,6 +8,7 @@ import click
 from azfuse.cli import complete
 from azfuse.cli.failure import CommandError
 from azfuse.mount import unmount as mount_unmount
+from azfuse.mount.choice import named_mount_point
 from azfuse.mount.errors import MountError, UsageError
 from azfuse.mount.registry import Registry
 
@@ -26,6 +28,8 @@ from azfuse.mount.registry import Registry
 def unmount(mountpoint: str | None, *, every: bool, lazy: bool, timeout: float) -> None:
     """Unmount MOUNTPOINT and wait until everything is saved.
 
+    It may be a name of the config file.
+
     \b
     Examples:
       azfuse unmount ~/share
@@ -38,7 +42,8 @@ def unmount(mountpoint: str | None, *, every: bool, lazy: bool, timeout: float) 
     elif mountpoint is None:
         raise click.UsageError("Missing argument 'MOUNTPOINT'. (--all unmounts all of them.)")
     else:
-        mount_unmount.unmount(mountpoint, lazy=lazy, timeout=timeout)
+        point = named_mount_point(mountpoint, os.environ)
+        mount_unmount.unmount(point, lazy=lazy, timeout=timeout)
 
 
 def _unmount_all(*, lazy: bool, timeout: float) -> None:

@@ -1,5 +1,6 @@
 """What the words of a mount come to: option, else environment, else config file, else default."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,19 @@ def choose(
     return Choice(
         source, mount_point, parse_options([*words, *option_texts], sloppy=sloppy), origins
     )
+
+
+def named_mount_point(text: str, environ: Mapping[str, str]) -> str:
+    """Return the mount point of the named mount *text*; any other text, a path, as it is.
+
+    Raises UsageError where the config file is wrong.
+    """
+    if "/" in text or os.path.lexists(text):
+        return text
+    chosen = environ.get("AZFUSE_CONFIG")
+    config = read_config(config_paths(environ, Path(chosen) if chosen else None))
+    named = config.mounts.get(text)
+    return text if named is None or named.mount_point is None else named.mount_point
 
 
 def _environment_settings(environ: Mapping[str, str]) -> list[Setting]:

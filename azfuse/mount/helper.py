@@ -13,6 +13,7 @@ from azfuse.mount.boot import allow_for_boot
 from azfuse.mount.helper_words import Helper
 from azfuse.mount.launch import launch
 from azfuse.mount.mountpoint import absolute, mounted_here
+from azfuse.mount.option_texts import help_text
 from azfuse.mount.options import is_remount, parse_options
 from azfuse.mount.plan import make_plan
 from azfuse.mount.remount import remount
@@ -46,5 +47,5 @@ def _carry_out(source: str, directory: str, texts: list[str], flags: Collection[
 
 
 _HELPER: Final = Helper(
-    "mount.azfuse", "mount.azfuse SOURCE DIR [-sfnvV] [-o options]", "sfn", 2, _mount
+    "mount.azfuse", "mount.azfuse SOURCE DIR [-sfnvV] [-o options]", "sfn", 2, _mount, help_text
 )

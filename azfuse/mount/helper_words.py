@@ -27,6 +27,8 @@ class Helper:
     letters: str
     places: int
     work: Work
+    #: What `-o help` shows, where there is such a thing.
+    option_help: Callable[[], str] | None = None
 
     def run(self, arguments: Sequence[str] | None) -> int:
         """Work with *arguments* (those of the process if None) and return the exit status."""
@@ -54,9 +56,13 @@ class Helper:
             return
         if "-N" in flags:
             raise UsageError("azfuse works in the caller's namespace only: -N cannot be used")
+        texts = [value for name, value in found if name == "-o"]
+        if self.option_help is not None and "help" in texts:
+            print(self.option_help())  # noqa: T201 # what it is asked for
+            return
         if len(words) != self.places:
             raise UsageError(f"usage: {self.synopsis}")
-        self.work(flags, [value for name, value in found if name == "-o"], words)
+        self.work(flags, texts, words)
 
     def say(self, what: object) -> None:
         """Print what -v asks for."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from azfuse.mount.choice import choose
+from azfuse.mount.choice import choose, named_mount_point
 from azfuse.mount.config import config_paths, read_config_file
 from azfuse.mount.errors import UsageError
 from azfuse.mount.options import option_names
@@ -286,3 +286,15 @@ def test_a_plan_of_a_named_mount(config, tmp_path):
     assert (plan.source.account, plan.source.directory) == ("devstoreaccount1", "dir")
     assert plan.mount_point == tmp_path / "mnt"
     assert plan.options.actimeo == 2.5
+
+
+def test_a_mount_point_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "config.toml"
+    file.write_text('[mounts.team]\nsource = "acct/share"\nmountpoint = "/srv/team"\n')
+    environ = {"AZFUSE_CONFIG": str(file)}
+    assert named_mount_point("team", environ) == "/srv/team"
+    for path in ("./team", "/mnt", "nobody"):
+        assert named_mount_point(path, environ) == path
+    (tmp_path / "team").mkdir()  # what is there goes before what is written
+    assert named_mount_point("team", environ) == "team"

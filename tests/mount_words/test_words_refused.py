@@ -155,6 +155,10 @@ def test_allow_other_needs_permission(monkeypatch, tmp_path):
     check_machine(allow_other=True)
 
 
+def test_options_are_explained_by_the_helper_too(azfuse):
+    assert "cache-dir=DIR" in azfuse("-o", "help", FAKE_HELPER="mount").stdout
+
+
 def test_mount_points_are_made_absolute(tmp_path, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
