@@ -5,7 +5,6 @@ runs the command is told.
 """
 
 import os
-from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
@@ -45,8 +44,7 @@ def sources(
     """Offer the named mounts of the config file."""
     del parameter
     try:
-        chosen = ctx.params.get("config_file") or os.environ.get("AZFUSE_CONFIG")
-        config = read_config(config_paths(os.environ, Path(chosen) if chosen else None))
+        config = read_config(config_paths(os.environ, ctx.params.get("config_file")))
     except UsageError:
         return []
     return [CompletionItem(name) for name in config.mounts if name.startswith(incomplete)]

@@ -47,8 +47,6 @@ def choose(
 
     The files are *config_file*, or the one that AZFUSE_CONFIG names, or the usual ones.
     """
-    if config_file is None and environ.get("AZFUSE_CONFIG"):
-        config_file = Path(environ["AZFUSE_CONFIG"])
     config = read_config(config_paths(environ, config_file))
     settings = config.defaults
     origins = {"source": "argument", "mountpoint": "argument" if mount_point else "nobody"}
@@ -86,9 +84,7 @@ def named_mount_point(text: str, environ: Mapping[str, str]) -> str:
     """
     if "/" in text or os.path.lexists(text):
         return text
-    chosen = environ.get("AZFUSE_CONFIG")
-    config = read_config(config_paths(environ, Path(chosen) if chosen else None))
-    named = config.mounts.get(text)
+    named = read_config(config_paths(environ)).mounts.get(text)
     return text if named is None or named.mount_point is None else named.mount_point
 
 

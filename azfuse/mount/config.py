@@ -219,7 +219,12 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def config_paths(environ: Mapping[str, str], chosen: Path | None = None) -> list[Path]:
-    """Return the files to read, the weaker first: *chosen* alone, or those that exist."""
+    """Return the files to read, the weaker first.
+
+    *chosen* or what AZFUSE_CONFIG names, alone; else those of machine and user that exist.
+    """
+    if chosen is None and environ.get("AZFUSE_CONFIG"):
+        chosen = Path(environ["AZFUSE_CONFIG"])
     if chosen is not None:
         return [chosen]
     base = environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
