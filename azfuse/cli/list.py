@@ -70,9 +70,4 @@ def _state(record: Record, *, whole: bool) -> str:
 
 
 def _is_mounted(record: Record) -> bool:
-    newest = Registry().find(record.mount_point)
-    return (
-        newest is not None
-        and newest.is_of(record)
-        and mounted_here(Path(record.mount_point)) is not None
-    )
+    return Registry().is_newest(record) and mounted_here(Path(record.mount_point)) is not None

@@ -36,9 +36,7 @@ def find_mount(text: str | None) -> Place:
     """
     registry = Registry()
     records = {
-        record.mount_point: record
-        for record in registry.records()
-        if (newest := registry.find(record.mount_point)) is not None and newest.is_of(record)
+        record.mount_point: record for record in registry.records() if registry.is_newest(record)
     }
     if text is None:
         alive = [record for record in records.values() if record.alive]

@@ -99,15 +99,19 @@ class Registry:
         return self.directory / f"{record_id(record.mount_point)}-{record.pid}.json"
 
     def _place(self, record: Record) -> Path:
+        return (
+            self._path(record.mount_point) if self._rival(record) is None else self._aside(record)
+        )
+
+    def _rival(self, record: Record) -> Record | None:
+        """Return the record of another process, still alive, in the place of *record*."""
         found = self.find(record.mount_point)
-        replaced = found is not None and found.alive and not found.is_of(record)
-        return self._aside(record) if replaced else self._path(record.mount_point)
+        return found if found is not None and found.alive and not found.is_of(record) else None
 
     def write(self, record: Record) -> None:
         """Write *record*, of a mount that is new, in place of an older one of its mount point."""
-        found = self.find(record.mount_point)
-        if found is not None and found.alive and not found.is_of(record):
-            self._write(self._aside(found), found)
+        if older := self._rival(record):
+            self._write(self._aside(older), older)
         self._write(self._path(record.mount_point), record)
 
     def _write(self, path: Path, record: Record) -> None:
@@ -131,6 +135,11 @@ class Registry:
     def find(self, mount_point: str) -> Record | None:
         """Return the newest record of *mount_point*, whether or not its process is alive."""
         return _read(self._path(mount_point))
+
+    def is_newest(self, record: Record) -> bool:
+        """Say whether no newer mount has taken the place of *record*."""
+        found = self.find(record.mount_point)
+        return found is not None and found.is_of(record)
 
     def latest(self, record: Record) -> Record | None:
         """Return *record* as its process has written it last, None once it is removed."""
