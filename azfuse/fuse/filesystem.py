@@ -224,9 +224,8 @@ class FileSystem(Operations):
 
         Does nothing where that was done. Raises what the first requests raise.
         """
-        async with (
-            self._opening
-        ):  # nothing else waits for it: who asks twice must not restore twice
+        # Held across requests: who asks twice must not restore twice, and nobody else waits.
+        async with self._opening:
             if self._writable:
                 return
             await self._restorer.restore(self._state.is_alive)
